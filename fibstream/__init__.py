@@ -1,0 +1,1 @@
+"""The command: the one place that composes stages."""

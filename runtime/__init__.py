@@ -1,0 +1,1 @@
+"""Settings, logs, metrics, supervision, errors and embedded servers; knows no market data."""

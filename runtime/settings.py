@@ -1,0 +1,126 @@
+"""Every setting of every process: ``STREAMER_*`` in the environment or in ``.env``.
+
+An empty value means "not set", so that a copied ``.env.example`` changes nothing. Addresses left
+empty (Kafka, ClickHouse, Redis) mean the embedded server that ``fibstream up`` starts.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.errors import Misconfigured
+
+Names = Annotated[tuple[str, ...], NoDecode]  # "a,b" in the environment
+
+
+class Settings(BaseSettings):
+    """Read once at start and passed on; nothing reads the environment later."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # -- what to stream
+    exchange: str = Field("binance", description="The exchange of this ingestor.")
+    exchange_symbols: Names = Field(
+        ("BTCUSDT", "ETHUSDT"), description="Symbols, comma separated, as the exchange names them."
+    )
+    exchange_load_all_symbols: bool = Field(False, description="Stream every trading symbol.")
+    exchange_symbols_limit: int | None = Field(
+        None, ge=1, description="With load_all_symbols: at most this many, busiest first."
+    )
+    exchange_socket_pool_size: int = Field(
+        100, ge=1, le=200, description="Streams packed on one WebSocket."
+    )
+    enable_linear_stream: bool = Field(True, description="Linear perpetuals.")
+    enable_spot_stream: bool = Field(False, description="Spot markets.")
+
+    # -- candles
+    kline_intervals: Names = Field(
+        ("1s", "1m", "5m", "15m", "1h", "4h", "1D", "173m"),
+        description="Intervals, comma separated; `fibonacci` adds the ladder.",
+    )
+    aggregator_waiter_mode_enabled: bool = Field(
+        True, description="Close quiet candles by the clock, not only by the next trade."
+    )
+    aggregator_waiter_latency_ms: int = Field(
+        80, ge=0, le=10_000, description="How long after its end a candle waits for late trades."
+    )
+    live_update_interval_ms: int = Field(
+        250, ge=20, le=60_000, description="Open candles are published at most this often."
+    )
+    checkpoint_interval_ms: int = Field(
+        1_000, ge=20, le=60_000, description="State reaches the changelog this often."
+    )
+    checkpoint_records_max: int = Field(
+        4_000, ge=1, le=1_000_000, description="... or after this many records."
+    )
+
+    # -- Kafka
+    kafka_bootstrap: str = Field("", description="host:port,...; empty: the embedded broker.")
+    kafka_topic_prefix: str = Field("", description="Put before every topic name.")
+    kafka_partitions: int = Field(12, ge=1, le=1_000, description="Partitions of a new topic.")
+    kafka_replication: int = Field(1, ge=1, le=9, description="Copies of a new topic.")
+    kafka_heap_mb: int = Field(1_024, ge=256, description="Memory of the embedded broker's heap.")
+
+    # -- sinks
+    enabled_consumers: Names = Field(
+        ("clickhouse", "redis", "websocket"), description="Sinks that `fibstream up` starts."
+    )
+    clickhouse_url: str = Field(
+        "", description="http://user:password@host:8123/database; empty: chDB."
+    )
+    clickhouse_http_host: str = Field("127.0.0.1", description="Where chDB answers SQL over HTTP.")
+    clickhouse_http_port: int = Field(0, ge=0, le=65_535, description="0: any free port.")
+    redis_host: str = Field("", description="Empty: the embedded Redis.")
+    redis_port: int = Field(6_379, ge=1, le=65_535)
+    redis_user: str = ""
+    redis_password: str = Field("", repr=False)
+    redis_base: int = Field(0, ge=0, description="Database number.")
+    redis_main_key: str = Field("market-data", min_length=1, description="First part of every key.")
+    redis_ttl_s: int = Field(86_400, ge=1, description="Lifetime of a last-closed hash.")
+    websocket_host: str = "127.0.0.1"
+    websocket_port: int = Field(9_500, ge=0, le=65_535, description="0: any free port.")
+    websocket_path: str = Field("/", pattern="^/")
+
+    # -- exchanges (overridden by the simulator)
+    binance_spot_rest_url: str = "https://api.binance.com"
+    binance_spot_ws_url: str = "wss://stream.binance.com:9443"
+    binance_linear_rest_url: str = "https://fapi.binance.com"
+    binance_linear_ws_url: str = "wss://fstream.binance.com"
+
+    # -- process
+    data_dir: Path = Field(Path("data"), description="Embedded servers keep their data here.")
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus; 0: any free port.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_file: Path | None = None
+
+    @field_validator("exchange_symbols", "kline_intervals", "enabled_consumers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings, ``overrides`` first; raise Misconfigured naming the first bad one."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = "STREAMER_" + str(first["loc"][0]).upper()
+        raise Misconfigured(
+            name,
+            f"{first['msg']} (got {first['input']!r})",
+            remedy=f"Set {name} in the environment or in .env; `fibstream doctor` lists them all.",
+        ) from e

@@ -1,0 +1,29 @@
+"""Recompute requests: which candles a trade changed that came too late for the engine."""
+
+import msgspec
+
+from schemas.trades import Channel
+
+
+class Recompute(msgspec.Struct, frozen=True):
+    """Every candle that overlaps ``[from_ms, to_ms]`` is to be computed again.
+
+    The result carries ``rev``: the offset of the record that asked for it.
+    """
+
+    symbol: str
+    from_ms: int
+    to_ms: int
+    rev: int
+
+
+class RecomputeEnvelope(msgspec.Struct, frozen=True):
+    """The value of ``md.recompute.v1``."""
+
+    exchange: str
+    channel: Channel
+    data: list[Recompute]
+    data_type: str = "recompute"
+
+
+decode_recompute = msgspec.json.Decoder(RecomputeEnvelope).decode

@@ -1,0 +1,157 @@
+"""TradeBatch, the value of ``md.trades.v1``: the trades of one tick and partition, in columns.
+
+Prices and quantities are integers: ``price / 10**price_scale``. ``ts`` is the venue's time in
+milliseconds, ``recv_ns`` is ours; windows run on the first, latency is measured on the second.
+A column may be sent as one number when it is the same for the whole group (``side``, ``flags``).
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import IntFlag
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from schemas.numbers import text
+
+Channel = Literal["spot", "linear"]
+Source = Literal["live", "rest", "archive"]
+
+BUY = 1
+SELL = -1
+
+
+class Flag(IntFlag):
+    """What a venue says about a trade beyond its numbers."""
+
+    NON_MARKET = 1
+    """Insurance fund, ADL: consumes an id, and belongs to no candle."""
+    BLOCK = 2
+    RPI = 4
+    HISTORY = 8
+
+
+class UnreadableBatch(ValueError):  # noqa: N818 - reads as the claim it makes
+    """A record of the trades topic that is not a TradeBatch."""
+
+
+class SymbolTrades(msgspec.Struct, omit_defaults=True):
+    """The trades of one symbol, oldest first; every list has the same length, at least one."""
+
+    symbol: str
+    price_scale: int
+    qty_scale: int
+    id: list[int]
+    """The venue's gap key (Binance spot: trade id, USD-M: aggregate id)."""
+    ts: list[int]
+    price: list[int]
+    qty: list[int]
+    side: list[int] | int
+    """The taker's: 1 buys, -1 sells."""
+    flags: list[int] | int = 0
+    first: list[int] | None = None
+    """First and last trade id inside each aggregate, where the venue aggregates."""
+    last: list[int] | None = None
+    uid: list[str] | None = None
+    """The venue's own id where it is no number; ``id`` then is the order within the symbol."""
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def trade_count(self) -> int:
+        """Return how many trades the venue counts: aggregates count what they hold."""
+        if self.first is None or self.last is None:
+            return len(self.id)
+        return sum(self.last) - sum(self.first) + len(self.id)
+
+    def sides(self) -> list[int]:
+        """Return the side of every trade."""
+        return self.side if isinstance(self.side, list) else [self.side] * len(self.id)
+
+    def flag_list(self) -> list[int]:
+        """Return the flags of every trade."""
+        return self.flags if isinstance(self.flags, list) else [self.flags] * len(self.id)
+
+
+class TradeBatch(msgspec.Struct):
+    """One record: what one exchange and channel traded in one tick, grouped by symbol."""
+
+    exchange: str
+    channel: Channel
+    source: Source
+    recv_ns: int
+    symbols: list[SymbolTrades]
+    v: int = 1
+
+    def __len__(self) -> int:
+        return sum(map(len, self.symbols))
+
+
+class Trade(NamedTuple):
+    """One trade as a row, numbers exact."""
+
+    exchange: str
+    channel: str
+    symbol: str
+    id: int
+    ts: int
+    price: Decimal
+    qty: Decimal
+    side: int
+    flags: int
+    first: int
+    last: int
+
+
+_decoder = msgspec.json.Decoder(TradeBatch)
+encode_batch = msgspec.json.Encoder().encode
+
+
+def decode_batch(value: bytes) -> TradeBatch:
+    """Read one record, whole or not at all; raise UnreadableBatch saying why."""
+    try:
+        batch = _decoder.decode(value)
+    except msgspec.MsgspecError as e:
+        raise UnreadableBatch(str(e)) from e
+    for group in batch.symbols:
+        n = len(group.id)
+        if not (n and n == len(group.ts) == len(group.price) == len(group.qty)):
+            raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
+        for column in (group.side, group.flags, group.first, group.last, group.uid):
+            if isinstance(column, list) and len(column) != n:
+                raise UnreadableBatch(f"{group.symbol}: columns of different length")
+        if (group.first is None) != (group.last is None):
+            raise UnreadableBatch(f"{group.symbol}: first and last come together")
+    return batch
+
+
+def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:
+    """Yield the trades as rows with exact decimals, of one symbol or of all."""
+    for g in batch.symbols:
+        if symbol is not None and g.symbol != symbol:
+            continue
+        columns = zip(
+            g.id,
+            g.ts,
+            g.price,
+            g.qty,
+            g.sides(),
+            g.flag_list(),
+            g.first or g.id,
+            g.last or g.id,
+            strict=True,
+        )
+        for id_, ts, price, qty, side, flags, first, last in columns:
+            yield Trade(
+                batch.exchange,
+                batch.channel,
+                g.symbol,
+                id_,
+                ts,
+                Decimal(text(price, g.price_scale)),
+                Decimal(text(qty, g.qty_scale)),
+                side,
+                flags,
+                first,
+                last,
+            )

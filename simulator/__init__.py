@@ -1,0 +1,1 @@
+"""Exchanges on loopback that speak the real wire protocols, deterministic from a seed."""
