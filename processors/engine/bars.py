@@ -1,0 +1,124 @@
+"""Bar: the sums of the trades of one window, exact integers, mergeable in any order.
+
+Open and close are told by (time, id), never by arrival: many trades share one millisecond, and a
+late trade may be the first of its window.
+"""
+
+from schemas.trades import Source
+
+
+class Bar:
+    """One window of one symbol. A bar of one second also serves as the unit that is merged.
+
+    ``count`` counts what the venue counts (an aggregate holds several trades). ``rev`` is the
+    offset of the last record that changed the bar or its proof, ``opened_at`` that of the first.
+    """
+
+    __slots__ = (
+        "buy_quote",
+        "buy_volume",
+        "close",
+        "closed",
+        "count",
+        "first_id",
+        "first_ms",
+        "high",
+        "is_touched",
+        "last_id",
+        "last_ms",
+        "low",
+        "open",
+        "open_ms",
+        "opened_at",
+        "quote",
+        "rev",
+        "sealed",
+        "source",
+        "volume",
+        "was_late",
+    )
+
+    def __init__(self, open_ms: int, source: Source, offset: int) -> None:
+        """Open an empty bar: only ``take`` or ``merge`` may follow."""
+        self.open_ms = open_ms
+        self.source = source
+        self.opened_at = offset
+        self.rev = offset
+        self.count = 0
+        self.volume = 0
+        self.quote = 0
+        self.buy_volume = 0
+        self.buy_quote = 0
+        self.closed = False
+        self.sealed = False  # a trade beyond the end has been seen: nothing in order can follow
+        self.was_late = False  # the last change came after the seal
+        self.is_touched = False  # waits to be sent as a closed candle
+
+    def take(
+        self, ms: int, id_: int, price: int, qty: int, side: int, count: int, offset: int
+    ) -> None:
+        """Add one trade."""
+        quote = price * qty
+        if not self.count:
+            self.open = self.high = self.low = self.close = price
+            self.first_ms = self.last_ms = ms
+            self.first_id = self.last_id = id_
+        else:
+            if price > self.high:
+                self.high = price
+            elif price < self.low:
+                self.low = price
+            if ms > self.last_ms or (ms == self.last_ms and id_ > self.last_id):
+                self.close = price
+                self.last_ms = ms
+                self.last_id = id_
+            elif ms < self.first_ms or (ms == self.first_ms and id_ < self.first_id):
+                self.open = price
+                self.first_ms = ms
+                self.first_id = id_
+        self.count += count
+        self.volume += qty
+        self.quote += quote
+        if side > 0:
+            self.buy_volume += qty
+            self.buy_quote += quote
+        self.rev = offset
+
+    def merge(self, other: "Bar") -> None:
+        """Add the trades of another bar whose window lies inside this one."""
+        if not self.count:
+            self.open, self.close = other.open, other.close
+            self.high, self.low = other.high, other.low
+            self.first_ms, self.first_id = other.first_ms, other.first_id
+            self.last_ms, self.last_id = other.last_ms, other.last_id
+        else:
+            if other.high > self.high:
+                self.high = other.high
+            if other.low < self.low:
+                self.low = other.low
+            ms = other.last_ms
+            if ms > self.last_ms or (ms == self.last_ms and other.last_id > self.last_id):
+                self.close = other.close
+                self.last_ms = ms
+                self.last_id = other.last_id
+            ms = other.first_ms
+            if ms < self.first_ms or (ms == self.first_ms and other.first_id < self.first_id):
+                self.open = other.open
+                self.first_ms = ms
+                self.first_id = other.first_id
+        self.count += other.count
+        self.volume += other.volume
+        self.quote += other.quote
+        self.buy_volume += other.buy_volume
+        self.buy_quote += other.buy_quote
+        if other.rev > self.rev:
+            self.rev = other.rev
+
+    def rescale(self, price_by: int, qty_by: int) -> None:
+        """Multiply prices and quantities: the venue has begun to send more decimals."""
+        for name in ("open", "high", "low", "close"):
+            setattr(self, name, getattr(self, name) * price_by)
+        self.volume *= qty_by
+        self.buy_volume *= qty_by
+        self.quote *= price_by * qty_by
+        self.buy_quote *= price_by * qty_by

@@ -1,0 +1,173 @@
+"""Engine: the candles of every symbol a worker owns, by partition.
+
+The caller says what time it is and which partitions are caught up; the engine says what to publish.
+Nothing it publishes depends on when it was asked, but for how often.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from processors.engine import rows
+from processors.engine.state import dump, load
+from processors.engine.symbol import SymbolCandles
+from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
+from schemas.trades import TradeBatch
+
+SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
+SKEW_MS_MAX = 5_000
+LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
+
+
+class Output(NamedTuple):
+    """One record to publish; ``key`` tells its partition."""
+
+    topic: Topic
+    key: bytes
+    value: bytes
+
+
+class Feed:
+    """One exchange and channel on one partition, and how far its clock is from ours."""
+
+    __slots__ = ("skew_ms", "symbols")
+
+    def __init__(self) -> None:
+        self.symbols: dict[str, SymbolCandles] = {}
+        self.skew_ms: float | None = None  # receive time less trade time, smoothed
+
+    def observe(self, delay_ms: float) -> None:
+        """Learn from one live record how long after the trade we received it."""
+        if self.skew_ms is None:
+            self.skew_ms = max(-SKEW_MS_MAX, min(SKEW_MS_MAX, delay_ms))
+            return
+        step = max(-SKEW_STEP_MS_MAX, min(SKEW_STEP_MS_MAX, delay_ms - self.skew_ms))
+        self.skew_ms += step / 16
+
+
+class Engine:
+    """Folds trade batches; see the module for what it promises."""
+
+    def __init__(
+        self, lengths: tuple[int, ...], *, grace_ms: int, live_every_ms: int, closes_quiet: bool
+    ) -> None:
+        self._lengths = lengths
+        self._grace_ms = grace_ms
+        self._live_every_ms = live_every_ms
+        self._closes_quiet = closes_quiet
+        self._feeds: dict[int, dict[tuple[str, str], Feed]] = {}
+        self._due: dict[SymbolCandles, None] = {}  # has something to publish
+        self._fresh: dict[SymbolCandles, int] = {}  # open candles changed, with the partition
+        self._dirty: dict[SymbolCandles, int] = {}  # changed since the last checkpoint
+        self.trades = 0
+
+    def apply(self, partition: int, offset: int, batch: TradeBatch) -> None:
+        """Fold one record. Symbols that already hold this offset skip it."""
+        feeds = self._feeds.setdefault(partition, {})
+        feed = feeds.setdefault((batch.exchange, batch.channel), Feed())
+        symbols, grace_ms, source = feed.symbols, self._grace_ms, batch.source
+        recv_ms = batch.recv_ns // 1_000_000
+        for group in batch.symbols:
+            candles = symbols.get(group.symbol)
+            if candles is None:
+                candles = SymbolCandles(batch.exchange, batch.channel, group.symbol, self._lengths)
+                symbols[group.symbol] = candles
+            elif offset <= candles.offset:
+                continue
+            candles.apply(group, offset, source)
+            candles.recv_ms = recv_ms
+            line_ms = candles.watermark_ms - grace_ms
+            if line_ms >= candles.next_close_ms:
+                candles.settle(line_ms)
+            if candles.touched or candles.gaps or candles.late:
+                self._due[candles] = None
+            self._fresh[candles] = self._dirty[candles] = partition
+            self.trades += len(group.id)
+        if source == "live":
+            feed.observe(recv_ms - batch.symbols[0].ts[-1])
+
+    def close_quiet(self, now_ms: int, caught_up: Collection[int]) -> None:
+        """Close by the clock what no trade has closed, where nothing waits to be read."""
+        if not self._closes_quiet:
+            return
+        for partition in caught_up:
+            for feed in self._feeds.get(partition, {}).values():
+                line_ms = now_ms - int(feed.skew_ms or 0) - self._grace_ms
+                for candles in feed.symbols.values():
+                    if candles.next_close_ms <= line_ms:
+                        candles.settle(line_ms)
+                        self._due[candles] = None
+                        self._dirty[candles] = partition
+
+    def outputs(self, now_ms: int, caught_up: Collection[int]) -> Iterator[Output]:
+        """Yield what is due: closed candles and gaps at once, open candles throttled."""
+        for candles in self._due:
+            yield from _due_outputs(candles)
+        self._due.clear()
+        slow_ms = self._live_every_ms * LAGGING_LIVE_FACTOR
+        sent = []
+        for candles, partition in self._fresh.items():
+            if candles.live_at_ms <= now_ms:
+                every_ms = self._live_every_ms if partition in caught_up else slow_ms
+                candles.live_at_ms = now_ms + every_ms
+                sent.append(candles)
+                yield from _live_outputs(candles)
+        for candles in sent:
+            del self._fresh[candles]
+
+    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+        """Return (partition, key, state) of every symbol changed since the last call."""
+        states = [(partition, c.key, dump(c)) for c, partition in self._dirty.items()]
+        self._dirty.clear()
+        return states
+
+    def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:
+        """Take over a partition with the states of its symbols."""
+        self.drop(partition)
+        feeds = self._feeds.setdefault(partition, {})
+        for key, value in states.items():
+            candles = load(key, value, self._lengths)
+            feed = feeds.setdefault((candles.exchange, candles.channel), Feed())
+            feed.symbols[candles.symbol] = candles
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition that another worker owns now."""
+        for feed in self._feeds.pop(partition, {}).values():
+            for candles in feed.symbols.values():
+                self._due.pop(candles, None)
+                self._fresh.pop(candles, None)
+                self._dirty.pop(candles, None)
+
+
+def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:
+    candles.merge_second()
+    if candles.touched:
+        yield Output(
+            KLINES,
+            candles.key,
+            rows.kline_envelope(
+                candles, [rows.kline_row(candles, length, bar) for length, bar in candles.touched]
+            ),
+        )
+        for _, bar in candles.touched:
+            bar.is_touched = False
+        candles.touched = []
+    if candles.gaps:
+        yield Output(GAPS, candles.key, rows.gap_envelope(candles, candles.gaps))
+        candles.gaps = []
+    if candles.late:
+        yield Output(RECOMPUTE, candles.key, rows.recompute_envelope(candles, candles.late))
+        candles.late = None
+
+
+def _live_outputs(candles: SymbolCandles) -> Iterator[Output]:
+    candles.merge_second()
+    newest = [
+        (length, bars[-1])
+        for length, bars in zip(candles.lengths, candles.bars, strict=True)
+        if bars
+    ]
+    is_open = [rows.kline_row(candles, length, bar) for length, bar in newest if not bar.closed]
+    if is_open:
+        yield Output(KLINES_LIVE, candles.key, rows.kline_envelope(candles, is_open))
+    if newest:
+        yield Output(PRICES, candles.key, rows.price_envelope(candles, newest[0][1]))

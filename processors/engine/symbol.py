@@ -1,0 +1,369 @@
+"""SymbolCandles: every candle of one symbol, folded from its trade groups.
+
+The cost of a trade does not grow with the number of intervals: trades gather in one bar of a second
+(``_second``), which is merged into the intervals' bars only when the second ends or something is
+due. When it is merged changes no number: late or not is told by the watermark of the trades alone.
+"""
+
+from collections.abc import Sequence
+from itertools import compress
+from operator import mul
+from typing import Literal, NamedTuple
+
+import orjson
+
+from processors.engine.bars import Bar
+from processors.engine.ids import Missing, SeenIds
+from schemas.intervals import SECOND_MS
+from schemas.topics import symbol_key
+from schemas.trades import Flag, Source, SymbolTrades
+
+CORRECTION_MS = 10_000  # a bar closed less than this before the watermark is corrected here
+COLUMNS_PAY_FROM = 8  # trades of one second from which column sums beat a loop
+NEVER_MS = 2**62
+
+GapState = Literal["found", "recovering", "recovered", "unrecoverable"]
+
+
+class GapChange(NamedTuple):
+    """What became of a missing range: ``left`` of its ids are still missing."""
+
+    state: GapState
+    gap: Missing
+    left: int
+    offset: int
+
+
+class SymbolCandles:
+    """State of one symbol: one record of the changelog, hence atomic.
+
+    After ``apply`` the lists ``touched`` (closed bars to send), ``gaps`` (ranges that opened or
+    changed) and ``late`` (a span of time to recompute elsewhere) hold what the caller must publish.
+    """
+
+    __slots__ = (
+        "_second",
+        "bars",
+        "channel",
+        "duplicates",
+        "exchange",
+        "gaps",
+        "ids",
+        "key",
+        "late",
+        "lengths",
+        "live_at_ms",
+        "name",
+        "next_close_ms",
+        "offset",
+        "price_scale",
+        "qty_scale",
+        "recv_ms",
+        "symbol",
+        "touched",
+        "watermark_ms",
+    )
+
+    def __init__(self, exchange: str, channel: str, symbol: str, lengths: Sequence[int]) -> None:
+        self.exchange = exchange
+        self.channel = channel
+        self.symbol = symbol
+        self.key = symbol_key(exchange, channel, symbol)
+        self.name = orjson.dumps(symbol).decode()  # as it stands in a row
+        self.live_at_ms = 0  # when the open candles may be published next
+        self.lengths = tuple(lengths)
+        self.bars: list[list[Bar]] = [[] for _ in self.lengths]  # oldest first, as in ``lengths``
+        self.ids = SeenIds()
+        self.offset = -1  # of the last record applied
+        self.watermark_ms = 0  # the youngest trade
+        self.recv_ms = 0
+        self.price_scale = 0
+        self.qty_scale = 0
+        self.next_close_ms = NEVER_MS  # the earliest end of a bar that is not closed
+        self.touched: list[tuple[int, Bar]] = []
+        self.gaps: list[GapChange] = []
+        self.late: tuple[int, int] | None = None
+        self.duplicates = 0
+        self._second: Bar | None = None
+
+    def apply(self, group: SymbolTrades, offset: int, source: Source) -> None:
+        """Fold one group; ``offset`` is its record's, and records come in order of offsets."""
+        self.offset = offset
+        if group.price_scale != self.price_scale or group.qty_scale != self.qty_scale:
+            group = self._aligned(group)
+        ids, times, seen = group.id, group.ts, self.ids
+        n = len(ids)
+        if (
+            ids[0] != seen.last_id + 1
+            or ids[-1] - ids[0] != n - 1
+            or group.flags
+            or (n > 1 and not _ascending(ids, times))
+            or seen.last_id < seen.first_id
+        ):
+            self._apply_each(group, offset, source)
+            return
+        seen.last_id = ids[-1]
+        seen.last_ms = times[-1]
+        if n < COLUMNS_PAY_FROM:
+            self._take_each(group, offset, source)
+        else:
+            self._take_columns(group, offset, source)
+
+    def settle(self, line_ms: int) -> None:
+        """Close what ended at or before ``line_ms`` and drop what no trade can correct here."""
+        self.merge_second()
+        next_close_ms = NEVER_MS
+        oldest_ms = self.watermark_ms - CORRECTION_MS
+        for i, length in enumerate(self.lengths):
+            bars = self.bars[i]
+            for bar in bars:
+                end_ms = bar.open_ms + length
+                if not bar.closed:
+                    if end_ms <= line_ms:
+                        bar.closed = True
+                        self._touch(i, bar)
+                    elif end_ms < next_close_ms:
+                        next_close_ms = end_ms
+            while len(bars) > 1 and bars[0].open_ms + length <= oldest_ms and bars[0].closed:
+                del bars[0]
+        self.next_close_ms = next_close_ms
+
+    def merge_second(self) -> None:
+        """Merge the gathered second into the bars of every interval."""
+        second = self._second
+        if second is None:
+            return
+        self._second = None
+        at_ms = second.open_ms
+        for i, length in enumerate(self.lengths):
+            open_ms = at_ms - at_ms % length
+            bars = self.bars[i]
+            if bars and bars[-1].open_ms == open_ms:
+                bar = bars[-1]
+            else:
+                found = self._bar_at(i, length, open_ms, second)
+                if found is None:
+                    self._ask_recompute(second.first_ms, second.last_ms)
+                    continue
+                bar = found
+            bar.merge(second)
+            bar.source = second.source
+            bar.was_late = bar.sealed
+            if bar.closed:
+                self._touch(i, bar)
+
+    # -- gathering
+
+    def _gather(self, at_ms: int, source: Source, offset: int) -> Bar:
+        """Return the bar of the second that holds ``at_ms``, the one before it merged."""
+        second = self._second
+        open_ms = at_ms - at_ms % SECOND_MS
+        if second is not None:
+            if second.open_ms == open_ms and second.source == source:
+                return second
+            self.merge_second()
+        self._second = second = Bar(open_ms, source, offset)
+        length = self.lengths[0]
+        end_ms = open_ms - open_ms % length + length
+        if end_ms < self.next_close_ms:
+            self.next_close_ms = end_ms
+        return second
+
+    def _take_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
+        sides = group.side
+        first, last = group.first, group.last
+        for at, ms in enumerate(group.ts):
+            side = sides if isinstance(sides, int) else sides[at]
+            count = 1 if first is None or last is None else last[at] - first[at] + 1
+            bar = self._gather(ms, source, offset)
+            bar.take(ms, group.id[at], group.price[at], group.qty[at], side, count, offset)
+            if ms > self.watermark_ms:
+                self.watermark_ms = ms
+
+    def _take_columns(self, group: SymbolTrades, offset: int, source: Source) -> None:
+        """Fold trades that are in order, a second at a time, by sums over columns."""
+        times = group.ts
+        n = len(times)
+        start = 0
+        while start < n:
+            bar = self._gather(times[start], source, offset)
+            end_ms = bar.open_ms + SECOND_MS
+            stop = n
+            if times[-1] >= end_ms:
+                stop = start + 1
+                while times[stop] < end_ms:
+                    stop += 1
+            part = Bar(bar.open_ms, source, offset)
+            _sum_columns(part, group, start, stop)
+            bar.merge(part)
+            if times[stop - 1] > self.watermark_ms:
+                self.watermark_ms = times[stop - 1]
+            start = stop
+
+    def _apply_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
+        """Fold a group that holds duplicates, holes, recovered trades or steps back in time."""
+        self.merge_second()
+        seen = self.ids
+        sides, flags = group.sides(), group.flag_list()
+        first, last = group.first or group.id, group.last or group.id
+        filled: list[Missing] = []
+        for at, id_ in enumerate(group.id):
+            ms = group.ts[at]
+            is_new, opened, shrunk = seen.admit(id_, ms)
+            if not is_new:
+                self.duplicates += 1
+                continue
+            if opened is not None:
+                self._open_gap(opened, offset)
+            if shrunk is not None:
+                filled.append(shrunk)
+            if flags[at] & Flag.NON_MARKET:
+                continue  # it consumes an id, and belongs to no candle
+            bar = self._gather(ms, source, offset)
+            count = last[at] - first[at] + 1 if group.first else 1
+            bar.take(ms, id_, group.price[at], group.qty[at], sides[at], count, offset)
+            if ms > self.watermark_ms:
+                self.watermark_ms = ms
+        self.merge_second()
+        if filled:
+            self._fill_gaps(filled, offset)
+
+    # -- gaps
+
+    def _open_gap(self, gap: Missing, offset: int) -> None:
+        self.gaps.append(GapChange("found", gap, gap.ids, offset))
+        self.merge_second()
+        self._change_proof(gap.from_ms, gap.to_ms, offset)
+        forgotten = self.ids.forget_oldest()
+        if forgotten is not None:
+            self.gaps.append(GapChange("unrecoverable", forgotten, forgotten.ids, offset))
+
+    def _fill_gaps(self, filled: list[Missing], offset: int) -> None:
+        """Tell what became of each range that was open before the group, and of its bars."""
+        whole: list[Missing] = []
+        for gap in filled:
+            if not whole or gap.last > whole[-1].last or gap.first < whole[-1].first:
+                whole.append(gap)
+        for gap in whole:
+            left = sum(m.ids for m in self.ids.missing if gap.first <= m.first <= gap.last)
+            state: GapState = "recovering" if left else "recovered"
+            self.gaps.append(GapChange(state, gap, left, offset))
+            self._change_proof(gap.from_ms, gap.to_ms, offset)
+            if gap.from_ms <= self.watermark_ms - CORRECTION_MS:
+                self._ask_recompute(gap.from_ms, gap.to_ms)
+
+    def _change_proof(self, from_ms: int, to_ms: int, offset: int) -> None:
+        for i, length in enumerate(self.lengths):
+            for bar in self.bars[i]:
+                if bar.open_ms <= to_ms and bar.open_ms + length > from_ms:
+                    bar.rev = max(bar.rev, offset)
+                    if bar.closed:
+                        self._touch(i, bar)
+
+    def _ask_recompute(self, from_ms: int, to_ms: int) -> None:
+        if self.late is not None:
+            from_ms, to_ms = min(from_ms, self.late[0]), max(to_ms, self.late[1])
+        self.late = (from_ms, to_ms)
+
+    # -- bars
+
+    def _bar_at(self, i: int, length: int, open_ms: int, second: Bar) -> Bar | None:
+        """Return the bar for a window that is not the newest one; None when it is too late."""
+        bars = self.bars[i]
+        if not bars or open_ms > bars[-1].open_ms:
+            if bars:
+                self._seal(i, bars[-1], second.opened_at)
+            bar = Bar(open_ms, second.source, second.opened_at)
+            bars.append(bar)
+            return bar
+        if open_ms + length + CORRECTION_MS <= self.watermark_ms:
+            return None
+        at = len(bars) - 1
+        while at and bars[at - 1].open_ms >= open_ms:
+            at -= 1
+        if bars[at].open_ms == open_ms:
+            return bars[at]
+        bar = Bar(open_ms, second.source, second.opened_at)
+        bar.sealed = True
+        bars.insert(at, bar)
+        self.next_close_ms = min(self.next_close_ms, open_ms + length)
+        return bar
+
+    def _seal(self, i: int, bar: Bar, offset: int) -> None:
+        """A trade beyond the end: what the bar lacks is now known, which is a change of proof."""
+        if not bar.sealed:
+            bar.sealed = True
+            if offset > bar.rev:
+                bar.rev = offset
+            if bar.closed:
+                self._touch(i, bar)
+
+    def _touch(self, i: int, bar: Bar) -> None:
+        if not bar.is_touched:
+            bar.is_touched = True
+            self.touched.append((self.lengths[i], bar))
+
+    # -- scales
+
+    def _aligned(self, group: SymbolTrades) -> SymbolTrades:
+        """Bring group and state to the larger scales: a venue may begin to send more decimals."""
+        price_scale = max(self.price_scale, group.price_scale)
+        qty_scale = max(self.qty_scale, group.qty_scale)
+        self.merge_second()
+        price_by = 10 ** (price_scale - self.price_scale)
+        qty_by = 10 ** (qty_scale - self.qty_scale)
+        if price_by > 1 or qty_by > 1:
+            for bars in self.bars:
+                for bar in bars:
+                    bar.rescale(price_by, qty_by)
+            self.price_scale, self.qty_scale = price_scale, qty_scale
+        price_by = 10 ** (price_scale - group.price_scale)
+        qty_by = 10 ** (qty_scale - group.qty_scale)
+        return SymbolTrades(
+            symbol=group.symbol,
+            price_scale=price_scale,
+            qty_scale=qty_scale,
+            id=group.id,
+            ts=group.ts,
+            price=[price * price_by for price in group.price],
+            qty=[qty * qty_by for qty in group.qty],
+            side=group.side,
+            flags=group.flags,
+            first=group.first,
+            last=group.last,
+        )
+
+
+def _ascending(ids: list[int], times: list[int]) -> bool:
+    # sorted() of a sorted list is one C pass. n ids from first to first + n - 1, ascending and
+    # without an equal pair, are exactly the dense run; so are n equal-free sorted ones.
+    return times == sorted(times) and ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+def _sum_columns(bar: Bar, group: SymbolTrades, start: int, stop: int) -> None:
+    """Fill an empty bar with trades ``start..stop`` of a group that is in order."""
+    times, ids, prices, qtys, side = group.ts, group.id, group.price, group.qty, group.side
+    first, last = group.first, group.last
+    if stop - start != len(ids):
+        cut = slice(start, stop)
+        times, ids, prices, qtys = times[cut], ids[cut], prices[cut], qtys[cut]
+        side = side if isinstance(side, int) else side[cut]
+        if first is not None and last is not None:
+            first, last = first[cut], last[cut]
+    quotes = list(map(mul, prices, qtys))
+    bar.open, bar.close = prices[0], prices[-1]
+    bar.high, bar.low = max(prices), min(prices)
+    bar.first_ms, bar.last_ms = times[0], times[-1]
+    bar.first_id, bar.last_id = ids[0], ids[-1]
+    bar.count = len(ids)
+    if first is not None and last is not None:
+        bar.count += sum(last) - sum(first)
+    bar.volume = sum(qtys)
+    bar.quote = sum(quotes)
+    if isinstance(side, int):
+        if side > 0:
+            bar.buy_volume, bar.buy_quote = bar.volume, bar.quote
+    else:
+        buys = [s > 0 for s in side]
+        bar.buy_volume = sum(compress(qtys, buys))
+        bar.buy_quote = sum(compress(quotes, buys))
