@@ -4,7 +4,17 @@ Open and close are told by (time, id), never by arrival: many trades share one m
 late trade may be the first of its window.
 """
 
+from typing import NamedTuple
+
+from schemas.klines import Quality
 from schemas.trades import Source
+
+
+class Claim(NamedTuple):
+    """What is proven about a bar: ``missing`` ids may belong in it."""
+
+    quality: Quality
+    missing: int
 
 
 class Bar:
@@ -17,6 +27,7 @@ class Bar:
     __slots__ = (
         "buy_quote",
         "buy_volume",
+        "claim",
         "close",
         "closed",
         "count",
@@ -53,6 +64,7 @@ class Bar:
         self.sealed = False  # a trade beyond the end has been seen: nothing in order can follow
         self.was_late = False  # the last change came after the seal
         self.is_touched = False  # waits to be sent as a closed candle
+        self.claim: Claim | None = None  # what is proven about it, once that is told
 
     def take(
         self, ms: int, id_: int, price: int, qty: int, side: int, count: int, offset: int

@@ -79,6 +79,7 @@ class Engine:
             if line_ms >= candles.next_close_ms:
                 candles.settle(line_ms)
             if candles.touched or candles.gaps or candles.late:
+                candles.tell_claims()
                 self._due[candles] = None
             self._fresh[candles] = self._dirty[candles] = partition
             self.trades += len(group.id)
@@ -95,6 +96,7 @@ class Engine:
                 for candles in feed.symbols.values():
                     if candles.next_close_ms <= line_ms:
                         candles.settle(line_ms)
+                        candles.tell_claims()
                         self._due[candles] = None
                         self._dirty[candles] = partition
 
@@ -140,6 +142,7 @@ class Engine:
 
 def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:
     candles.merge_second()
+    candles.tell_claims()
     if candles.touched:
         yield Output(
             KLINES,
@@ -150,6 +153,7 @@ def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:
         )
         for _, bar in candles.touched:
             bar.is_touched = False
+            bar.claim = None
         candles.touched = []
     if candles.gaps:
         yield Output(GAPS, candles.key, rows.gap_envelope(candles, candles.gaps))

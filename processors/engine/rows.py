@@ -7,20 +7,8 @@ from collections.abc import Iterable
 
 from processors.engine.bars import Bar
 from processors.engine.symbol import GapChange, SymbolCandles
-from schemas.klines import Cause, Quality
+from schemas.klines import Cause
 from schemas.numbers import text
-
-
-def quality(candles: SymbolCandles, bar: Bar, length: int) -> tuple[Quality, int]:
-    """Return what is proven about a bar, and how many missing ids may belong in it."""
-    ids = candles.ids
-    if ids.missing:
-        missing = ids.missing_in(bar.open_ms, bar.open_ms + length)
-        if missing:
-            return "gap", missing
-    if bar.open_ms <= ids.first_ms and ids.first_id > 1:
-        return "gap", 0  # the stream began inside it: what came before is not known
-    return ("proven" if bar.sealed else "assumed"), 0
 
 
 def cause(bar: Bar) -> Cause:
@@ -35,7 +23,7 @@ def kline_row(candles: SymbolCandles, length: int, bar: Bar) -> str:
     scale = candles.price_scale
     qty_scale = candles.qty_scale
     quote_scale = scale + qty_scale
-    claim, missing = quality(candles, bar, length)
+    quality, missing = bar.claim or candles.claim(bar, length)
     return (
         f'{{"symbol":{candles.name},"interval":{length},"timestamp":{bar.open_ms}'
         f',"open":{text(bar.open, scale)},"high":{text(bar.high, scale)}'
@@ -45,7 +33,7 @@ def kline_row(candles: SymbolCandles, length: int, bar: Bar) -> str:
         f',"taker_buy_quote_volume":{text(bar.buy_quote, quote_scale)}'
         f',"trade_count":{bar.count},"first_id":{bar.first_id},"last_id":{bar.last_id}'
         f',"closed":{"true" if bar.closed else "false"},"rev":{bar.rev},"cause":"{cause(bar)}"'
-        f',"quality":"{claim}","missing":{missing}}}'
+        f',"quality":"{quality}","missing":{missing}}}'
     )
 
 

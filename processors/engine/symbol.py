@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-from processors.engine.bars import Bar
+from processors.engine.bars import Bar, Claim
 from processors.engine.ids import Missing, SeenIds
 from schemas.intervals import SECOND_MS
 from schemas.topics import symbol_key
@@ -21,6 +21,10 @@ from schemas.trades import Flag, Source, SymbolTrades
 CORRECTION_MS = 10_000  # a bar closed less than this before the watermark is corrected here
 COLUMNS_PAY_FROM = 8  # trades of one second from which column sums beat a loop
 NEVER_MS = 2**62
+
+PROVEN = Claim("proven", 0)
+ASSUMED = Claim("assumed", 0)
+BEGAN_INSIDE = Claim("gap", 0)  # what came before the stream's first trade is not known
 
 GapState = Literal["found", "recovering", "recovered", "unrecoverable"]
 
@@ -128,6 +132,27 @@ class SymbolCandles:
                 del bars[0]
         self.next_close_ms = next_close_ms
 
+    def tell_claims(self) -> None:
+        """Fix what is proven about the touched bars, as of this record.
+
+        A bar too old for corrections may lose or gain proof without a new revision; sent later, it
+        would otherwise tell more than its revision knew.
+        """
+        for length, bar in self.touched:
+            if bar.claim is None:
+                bar.claim = self.claim(bar, length)
+
+    def claim(self, bar: Bar, length: int) -> Claim:
+        """Return what is proven about a bar now."""
+        ids = self.ids
+        if ids.missing:
+            missing = ids.missing_in(bar.open_ms, bar.open_ms + length)
+            if missing:
+                return Claim("gap", missing)
+        if bar.open_ms <= ids.first_ms and ids.first_id > 1:
+            return BEGAN_INSIDE
+        return PROVEN if bar.sealed else ASSUMED
+
     def merge_second(self) -> None:
         """Merge the gathered second into the bars of every interval."""
         second = self._second
@@ -203,10 +228,12 @@ class SymbolCandles:
     def _apply_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
         """Fold a group that holds duplicates, holes, recovered trades or steps back in time."""
         self.merge_second()
+        self.tell_claims()
         seen = self.ids
         sides, flags = group.sides(), group.flag_list()
         first, last = group.first or group.id, group.last or group.id
         filled: list[Missing] = []
+        began_ms = seen.first_ms
         for at, id_ in enumerate(group.id):
             ms = group.ts[at]
             is_new, opened, shrunk = seen.admit(id_, ms)
@@ -227,6 +254,8 @@ class SymbolCandles:
         self.merge_second()
         if filled:
             self._fill_gaps(filled, offset)
+        if began_ms > seen.first_ms > 0:  # history: the span now begins earlier
+            self._change_past_proof(seen.first_ms, began_ms, offset)
 
     # -- gaps
 
@@ -248,14 +277,20 @@ class SymbolCandles:
             left = sum(m.ids for m in self.ids.missing if gap.first <= m.first <= gap.last)
             state: GapState = "recovering" if left else "recovered"
             self.gaps.append(GapChange(state, gap, left, offset))
-            self._change_proof(gap.from_ms, gap.to_ms, offset)
-            if gap.from_ms <= self.watermark_ms - CORRECTION_MS:
-                self._ask_recompute(gap.from_ms, gap.to_ms)
+            self._change_past_proof(gap.from_ms, gap.to_ms, offset)
+
+    def _change_past_proof(self, from_ms: int, to_ms: int, offset: int) -> None:
+        self._change_proof(from_ms, to_ms, offset)
+        if from_ms <= self.watermark_ms - CORRECTION_MS:
+            self._ask_recompute(from_ms, to_ms)
 
     def _change_proof(self, from_ms: int, to_ms: int, offset: int) -> None:
+        # Told by the watermark, not by which bars are still here: when they go is the clock's.
+        oldest_ms = self.watermark_ms - CORRECTION_MS
         for i, length in enumerate(self.lengths):
             for bar in self.bars[i]:
-                if bar.open_ms <= to_ms and bar.open_ms + length > from_ms:
+                end_ms = bar.open_ms + length
+                if bar.open_ms <= to_ms and end_ms > from_ms and end_ms > oldest_ms:
                     bar.rev = max(bar.rev, offset)
                     if bar.closed:
                         self._touch(i, bar)
@@ -299,6 +334,7 @@ class SymbolCandles:
                 self._touch(i, bar)
 
     def _touch(self, i: int, bar: Bar) -> None:
+        bar.claim = None
         if not bar.is_touched:
             bar.is_touched = True
             self.touched.append((self.lengths[i], bar))
