@@ -116,6 +116,11 @@ class Engine:
         for candles in sent:
             del self._fresh[candles]
 
+    def take_trade_count(self) -> int:
+        """Return how many trades were folded since the last call."""
+        count, self.trades = self.trades, 0
+        return count
+
     def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, state) of every symbol changed since the last call."""
         states = [(partition, c.key, dump(c)) for c, partition in self._dirty.items()]

@@ -1,0 +1,1 @@
+"""Thin Faust agents over the pure engine: read, fold, remember."""

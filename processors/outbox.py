@@ -1,0 +1,60 @@
+"""Outbox: records to Kafka in whole batches, through one idempotent producer.
+
+Faust's own way costs about 100 us a record; a batch of records handed over at once costs a few.
+Batches of a partition leave in the order in which they were put.
+"""
+
+import asyncio
+import time
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+IN_FLIGHT_BATCHES_MAX = 2_000
+
+Partition = tuple[str, int]
+
+
+class Outbox:
+    """Gathers records, sends them as batches, and knows when all have arrived."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._open: dict[Partition, list[BatchBuilder]] = {}
+        self._sent: list[asyncio.Future[object]] = []
+
+    def put(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        """Add one record to the batch of its partition; the record's time is now."""
+        # An old stamp would let retention delete a backfill at once, so never event time.
+        timestamp_ms = time.time_ns() // 1_000_000
+        batches = self._open.setdefault((topic, partition), [])
+        if batches and batches[-1].append(timestamp=timestamp_ms, key=key, value=value):
+            return
+        batch = self._producer.create_batch()
+        if batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
+            raise ValueError(f"a record of {len(value)} bytes for {topic} fits in no batch")
+        batches.append(batch)
+
+    async def send(self) -> None:
+        """Hand every gathered batch to the producer; waits only where one is still leaving."""
+        if not self._open:
+            return
+        ready, self._open = self._open, {}
+        await asyncio.gather(*(self._send(where, batches) for where, batches in ready.items()))
+        if len(self._sent) > IN_FLIGHT_BATCHES_MAX:
+            await self.arrived()
+
+    async def arrived(self) -> None:
+        """Wait until every batch sent so far is stored; raise what the broker said otherwise."""
+        sent, self._sent = self._sent, []
+        if sent:
+            await asyncio.gather(*sent)
+
+    def discard(self) -> None:
+        """Forget what was gathered and not sent."""
+        self._open.clear()
+
+    async def _send(self, where: Partition, batches: list[BatchBuilder]) -> None:
+        topic, partition = where
+        for batch in batches:
+            self._sent.append(await self._producer.send_batch(batch, topic, partition=partition))
