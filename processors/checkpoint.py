@@ -34,15 +34,17 @@ class Checkpoint:
         self._changelog = changelog
         self._prefix = prefix
         self._partitions = partitions
+        self._partition_of: dict[bytes, int] = {}  # as many as there are symbols
         self._lock = asyncio.Lock()
 
     def put(self, outputs: Iterable[Output]) -> None:
         """Gather outputs for the next send."""
+        counts: dict[str, int] = {}
         for topic, key, value in outputs:
-            metrics.outputs.labels(topic.name).inc()
-            # A dead letter has no key and its topic one partition.
-            partition = partition_for(key, self._partitions) if key else 0
-            self._outbox.put(self._prefix + topic.name, partition, key or None, value)
+            counts[topic.name] = counts.get(topic.name, 0) + 1
+            self._outbox.put(self._prefix + topic.name, self._partition(key), key or None, value)
+        for name, count in counts.items():
+            metrics.outputs.labels(name).inc(count)
 
     async def send(self, now_ms: int, caught_up: Iterable[int]) -> None:
         """Publish what is due."""
@@ -78,6 +80,14 @@ class Checkpoint:
             return {key: value for _, key, value in states} | {
                 position_key(partition): b"%d" % offset for partition, offset in positions.items()
             }
+
+    def _partition(self, key: bytes) -> int:
+        if not key:
+            return 0  # a dead letter has no key, and its topic one partition
+        partition = self._partition_of.get(key)
+        if partition is None:
+            partition = self._partition_of[key] = partition_for(key, self._partitions)
+        return partition
 
     def forget(self) -> None:
         """Drop everything: the partitions belong to somebody else until they are restored."""

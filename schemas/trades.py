@@ -117,12 +117,17 @@ def decode_batch(value: bytes) -> TradeBatch:
         n = len(group.id)
         if not (n and n == len(group.ts) == len(group.price) == len(group.qty)):
             raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
-        for column in (group.side, group.flags, group.first, group.last, group.uid):
-            if isinstance(column, list) and len(column) != n:
-                raise UnreadableBatch(f"{group.symbol}: columns of different length")
-        if (group.first is None) != (group.last is None):
-            raise UnreadableBatch(f"{group.symbol}: first and last come together")
+        if not (_fits(group.side, n) and _fits(group.flags, n) and _fits(group.uid, n)):
+            raise UnreadableBatch(f"{group.symbol}: columns of different length")
+        first, last = group.first, group.last
+        if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
+            if first is None or last is None or not len(first) == len(last) == n:
+                raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
     return batch
+
+
+def _fits(column: object, n: int) -> bool:
+    return column.__class__ is not list or len(column) == n
 
 
 def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:

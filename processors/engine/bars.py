@@ -7,7 +7,7 @@ late trade may be the first of its window.
 from typing import NamedTuple
 
 from schemas.klines import Quality
-from schemas.trades import Source
+from schemas.trades import BUY, Source, SymbolTrades
 
 
 class Claim(NamedTuple):
@@ -94,6 +94,33 @@ class Bar:
         if side > 0:
             self.buy_volume += qty
             self.buy_quote += quote
+        self.rev = offset
+
+    def take_in_order(self, group: SymbolTrades, offset: int) -> None:
+        """Add a whole group of which no trade is older than the youngest one here."""
+        prices, qtys, sides = group.price, group.qty, group.side
+        high, low = self.high, self.low
+        volume = quote = buy_volume = buy_quote = 0
+        is_buy = sides == BUY
+        for at, price in enumerate(prices):
+            qty = qtys[at]
+            value = price * qty
+            volume += qty
+            quote += value
+            if is_buy or (sides.__class__ is list and sides[at] > 0):
+                buy_volume += qty
+                buy_quote += value
+            if price > high:
+                high = price
+            elif price < low:
+                low = price
+        self.high, self.low, self.close = high, low, price
+        self.last_ms, self.last_id = group.ts[-1], group.id[-1]
+        self.volume += volume
+        self.quote += quote
+        self.buy_volume += buy_volume
+        self.buy_quote += buy_quote
+        self.count += group.trade_count()
         self.rev = offset
 
     def merge(self, other: "Bar") -> None:

@@ -109,7 +109,18 @@ class SymbolCandles:
         seen.last_id = ids[-1]
         seen.last_ms = times[-1]
         if n < COLUMNS_PAY_FROM:
-            self._take_each(group, offset, source)
+            second = self._second
+            if (
+                second is not None
+                and second.last_ms <= times[0]
+                and times[-1] < second.open_ms + SECOND_MS
+                and second.source == source
+            ):
+                second.take_in_order(group, offset)
+                if times[-1] > self.watermark_ms:
+                    self.watermark_ms = times[-1]
+            else:
+                self._take_each(group, offset, source)
         else:
             self._take_columns(group, offset, source)
 

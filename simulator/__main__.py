@@ -1,0 +1,85 @@
+"""``python -m simulator``: the simulated Binance as a process; its port goes to the ready pipe."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from runtime.errors import Misconfigured
+from runtime.logs import configure_logging
+from runtime.ready import announce
+from runtime.settings import load_settings
+from runtime.shutdown import exit_code, run
+from simulator.options import SimulatorOptions
+from simulator.server import Simulator
+
+
+def _arguments() -> argparse.Namespace:
+    defaults = SimulatorOptions()
+    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
+    parser.add_argument("--host", default=defaults.host)
+    parser.add_argument("--port", type=int, default=defaults.port, help="0: any free port")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--symbols", type=int, default=defaults.symbols, help="in each market")
+    parser.add_argument("--markets", default=",".join(defaults.markets))
+    parser.add_argument(
+        "--rate", type=float, default=defaults.trades_per_s, help="trades/s of all markets together"
+    )
+    parser.add_argument("--history", type=int, default=defaults.history_s, help="s of past trades")
+    parser.add_argument("--history-max", type=int, default=defaults.history_s_max, help="s kept")
+    parser.add_argument("--rows-max", type=int, default=defaults.rows_max, help="trades kept")
+    parser.add_argument("--tick-ms", type=int, default=defaults.tick_ms)
+    return parser.parse_args()
+
+
+def _options(arguments: argparse.Namespace) -> SimulatorOptions:
+    return SimulatorOptions(
+        host=arguments.host,
+        port=arguments.port,
+        seed=arguments.seed,
+        symbols=arguments.symbols,
+        markets=tuple(m for m in arguments.markets.split(",") if m),
+        trades_per_s=arguments.rate,
+        history_s=arguments.history,
+        history_s_max=arguments.history_max,
+        rows_max=arguments.rows_max,
+        tick_ms=arguments.tick_ms,
+    )
+
+
+async def _serve(options: SimulatorOptions, stop: asyncio.Event) -> None:
+    async with _listening(options) as simulator:
+        announce(port=simulator.port)
+        stopped = asyncio.create_task(stop.wait())
+        clock = asyncio.create_task(simulator.clock())
+        await asyncio.wait((stopped, clock), return_when=asyncio.FIRST_COMPLETED)
+        if clock.done():
+            clock.result()  # it ends only by a bug
+        stopped.cancel()
+        clock.cancel()
+
+
+@asynccontextmanager
+async def _listening(options: SimulatorOptions) -> AsyncIterator[Simulator]:
+    async with AsyncExitStack() as stack:
+        try:
+            simulator = await stack.enter_async_context(Simulator(options))
+        except OSError as e:  # the port is taken, or the address is not ours
+            remedy = "Choose another port, or 0 for any free one."
+            raise Misconfigured("--port", str(e), remedy=remedy) from e
+        yield simulator
+
+
+def main() -> int:
+    """Run until SIGTERM or Ctrl-C; 2 when the options cannot work."""
+    try:
+        options = _options(_arguments())
+        configure_logging(load_settings(), process="simulator")
+    except Misconfigured as e:
+        return exit_code(e)
+    return run(lambda stop: _serve(options, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

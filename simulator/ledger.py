@@ -1,0 +1,168 @@
+"""The truth about one symbol: every row of its canonical stream, in plain integer columns.
+
+A row is a trade on spot and an aggregate trade on linear. Ids are dense, so a row's place in the
+columns is its id minus ``first_kept_id``; the oldest rows are forgotten when there are too many.
+"""
+
+from array import array
+from bisect import bisect_left
+from typing import NamedTuple, Self
+
+from simulator.symbols import Symbol
+
+
+class Row(NamedTuple):
+    """One row; ``first`` and ``last`` are the ids of the trades in it."""
+
+    id: int
+    ts_ms: int
+    price: int
+    qty: int
+    side: int
+    first: int
+    last: int
+
+
+class Ledger:
+    """Rows of one symbol of a market whose canonical rows are aggregates."""
+
+    def __init__(self, symbol: Symbol, *, next_id: int, next_trade_id: int) -> None:
+        self.symbol = symbol
+        self.first_kept_id = next_id
+        self.next_trade_id = next_trade_id
+        self.complete_from_ms = 0  # rows before this time may have been forgotten
+        self.ts_ms = array("q")
+        self.price = array("q")
+        self.qty = array("q")
+        self.side = array("b")
+        self.first = array("q")
+        self.trades = array("i")  # in each row
+        self.sent_ns = array("q")  # 0: nobody was subscribed
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next row will get."""
+        return self.first_kept_id + len(self.ts_ms)
+
+    def append(self, ts_ms: int, price: int, qty: int, side: int, trades: int) -> Row:
+        """Add a row of ``trades`` trades."""
+        first = self.next_trade_id
+        self.ts_ms.append(ts_ms)
+        self.price.append(price)
+        self.qty.append(qty)
+        self.side.append(side)
+        self.first.append(first)
+        self.trades.append(trades)
+        self.sent_ns.append(0)
+        self.next_trade_id = first + trades
+        return Row(self.next_id - 1, ts_ms, price, qty, side, first, first + trades - 1)
+
+    def rows(self, from_id: int, until_id: int) -> list[Row]:
+        """Kept rows of [from_id, until_id)."""
+        low = max(from_id - self.first_kept_id, 0)
+        high = max(until_id - self.first_kept_id, low)
+        ids = range(self.first_kept_id + low, self.next_id)
+        columns = (self.ts_ms, self.price, self.qty, self.side, self.first, self.trades)
+        return [
+            Row(row_id, ts_ms, price, qty, side, first, first + trades - 1)
+            for row_id, ts_ms, price, qty, side, first, trades in zip(
+                ids, *(column[low:high] for column in columns), strict=False
+            )
+        ]
+
+    def id_at(self, ts_ms: int) -> int:
+        """The id of the first kept row at ``ts_ms`` or later."""
+        return self.first_kept_id + bisect_left(self.ts_ms, ts_ms)
+
+    def copy(self, from_id: int, until_id: int) -> Self:
+        """The rows of [from_id, until_id) apart from all changes to come: for another thread."""
+        low = max(from_id - self.first_kept_id, 0)
+        high = max(until_id - self.first_kept_id, low)
+        copied = type(self)(self.symbol, next_id=self.first_kept_id + low, next_trade_id=0)
+        for name in ("ts_ms", "price", "qty", "side", "first", "trades", "sent_ns"):
+            setattr(copied, name, getattr(self, name)[low:high])
+        return copied
+
+    def mark_sent(self, row_id: int, sent_ns: int) -> bool:
+        """Note when a row first reached a socket; false if it had before."""
+        at = row_id - self.first_kept_id
+        if at < 0 or self.sent_ns[at]:
+            return False
+        self.sent_ns[at] = sent_ns
+        return True
+
+    def forget(self, rows: int) -> int:
+        """Drop at most ``rows`` of the oldest rows; how many."""
+        if rows <= 0:
+            return 0
+        self.complete_from_ms = self.ts_ms[rows - 1] + 1
+        del self.side[:rows]
+        for column in (self.ts_ms, self.price, self.qty, self.first, self.trades, self.sent_ns):
+            del column[:rows]
+        self.first_kept_id += rows
+        return rows
+
+    # -- aggregate trades: here the rows themselves
+
+    @property
+    def next_aggregate_id(self) -> int:
+        """The id that the next aggregate will get."""
+        return self.next_id
+
+    def aggregates(self, from_id: int, until_id: int) -> list[Row]:
+        """Kept aggregates of [from_id, until_id)."""
+        return self.rows(from_id, until_id)
+
+    def aggregate_at(self, ts_ms: int) -> int:
+        """The id of the first kept aggregate at ``ts_ms`` or later."""
+        return self.id_at(ts_ms)
+
+
+class SpotLedger(Ledger):
+    """Rows are single trades; an aggregate is a run of them: one order, one price."""
+
+    def __init__(self, symbol: Symbol, *, next_id: int, next_trade_id: int) -> None:
+        super().__init__(symbol, next_id=next_id, next_trade_id=next_trade_id)
+        self.first_aggregate_id = next_id // 2
+        self.starts = array("q")  # the row id that opens each aggregate
+
+    def open_aggregate(self) -> int:
+        """The next row begins a new aggregate, whose id is the answer."""
+        self.starts.append(self.next_id)
+        return self.next_aggregate_id - 1
+
+    @property
+    def next_aggregate_id(self) -> int:
+        """The id that the next aggregate will get."""
+        return self.first_aggregate_id + len(self.starts)
+
+    def aggregates(self, from_id: int, until_id: int) -> list[Row]:
+        """Kept aggregates of [from_id, until_id), summed from their rows."""
+        low = max(from_id - self.first_aggregate_id, 0)
+        high = min(until_id - self.first_aggregate_id, len(self.starts))
+        found = []
+        for at in range(low, high):
+            end = self.starts[at + 1] if at + 1 < len(self.starts) else self.next_id
+            rows = self.rows(self.starts[at], end)
+            qty = sum(row.qty for row in rows)
+            found.append(
+                rows[0]._replace(id=self.first_aggregate_id + at, qty=qty, last=rows[-1].last)
+            )
+        return found
+
+    def aggregate_at(self, ts_ms: int) -> int:
+        """The id of the first kept aggregate at ``ts_ms`` or later."""
+        return self.first_aggregate_id + bisect_left(self.starts, self.id_at(ts_ms))
+
+    def forget(self, rows: int) -> int:
+        """Drop whole aggregates, so maybe fewer rows."""
+        gone = max(bisect_left(self.starts, self.first_kept_id + rows + 1) - 1, 0)
+        if not gone:
+            return 0
+        dropped = super().forget(self.starts[gone] - self.first_kept_id)
+        del self.starts[:gone]
+        self.first_aggregate_id += gone
+        return dropped

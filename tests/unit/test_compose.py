@@ -1,0 +1,157 @@
+"""docker-compose.kafka.yml and .env.example say what the program understands."""
+
+import copy
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from runtime.env_example import env_example
+from runtime.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.kafka.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+def commands() -> set[str]:
+    import typer
+
+    from fibstream.cli import app
+
+    return set(typer.main.get_command(app).commands)
+
+
+def settings_of(service: dict) -> dict[str, str]:
+    default = re.compile(r"\$\{\w+:-([^}]*)\}")
+    return {
+        name: default.sub(r"\1", value)
+        for name, value in service["environment"].items()
+        if name.startswith("STREAMER_")
+    }
+
+
+def specification() -> dict:
+    carrier = importlib.util.find_spec("check_jsonschema")
+    if carrier is None:
+        pytest.skip("the package check-jsonschema, which carries the specification, is missing")
+    file = Path(carrier.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    return json.loads(file.read_text())
+
+
+def test_the_file_obeys_the_compose_specification():
+    jsonschema.validate(COMPOSE, specification())
+
+
+@pytest.mark.parametrize(
+    ("service", "broken"),
+    [
+        ("worker", {"imagee": "x"}),
+        ("worker", {"deploy": {"replicas": []}}),
+        ("kafka", {"ports": 1}),
+    ],
+)
+def test_the_specification_would_notice(service, broken):
+    wrong = copy.deepcopy(COMPOSE)
+    wrong["services"][service].update(broken)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, specification())
+
+
+def test_every_part_of_the_system_is_there():
+    theirs = {"kafka", "clickhouse", "redis", "prometheus", "grafana", "traefik"}
+    assert set(SERVICES) - set(OURS) == theirs
+    assert {tuple(service["command"][1:]) for service in OURS.values()} == {
+        ("topics",),
+        ("ingest",),
+        ("process",),
+        ("gateway",),
+        ("sink", "clickhouse"),
+        ("sink", "redis"),
+    }
+    assert SERVICES["worker"]["deploy"]["replicas"] > 1
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_of_ours_runs_a_command_that_exists(name):
+    program, command, *_ = OURS[name]["command"]
+    assert program == "fibstream"
+    assert command in commands()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_streamer_variable_is_a_setting_with_a_good_value(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # no .env of the developer
+    given = settings_of(OURS[name])
+    fields = {f"STREAMER_{field.upper()}" for field in Settings.model_fields}
+    assert set(given) <= fields
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings()
+    assert settings.kafka_bootstrap == "kafka:9092"
+    assert settings.metrics_port == 9_100
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_restarts_is_checked_and_has_what_it_waits_for(name):
+    service = SERVICES[name]
+    once = name == "topics"
+    assert service["restart"] == ("on-failure:5" if once else "unless-stopped")
+    assert ("test" in service["healthcheck"]) is not once
+    for needed, condition in service.get("depends_on", {}).items():
+        # A profile that starts the one must start the other.
+        assert set(service["profiles"]) <= set(SERVICES[needed]["profiles"])
+        done = "service_completed_successfully" if needed == "topics" else "service_healthy"
+        assert condition["condition"] == done
+    for volume in service.get("volumes", []):
+        source = volume.split(":")[0]
+        if source.startswith("./"):
+            assert (REPOSITORY / source).exists()
+        else:
+            assert source in COMPOSE["volumes"]
+    for port in service.get("ports", []):
+        assert name == "traefik" or port.startswith("127.0.0.1:")
+
+
+def test_prometheus_asks_every_running_service_of_ours():
+    config = yaml.safe_load((REPOSITORY / "deploy" / "prometheus.yml").read_text())
+    asked = {job["dns_sd_configs"][0]["names"][0] for job in config["scrape_configs"]}
+    assert asked == set(OURS) - {"topics"}
+
+
+def test_grafana_finds_its_source_and_its_dashboard():
+    grafana = REPOSITORY / "deploy" / "grafana"
+    source = yaml.safe_load((grafana / "provisioning/datasources/prometheus.yml").read_text())
+    dashboard = json.loads((grafana / "dashboards/fibstream.json").read_text())
+    uids = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
+    assert uids == {source["datasources"][0]["uid"]}
+
+
+def test_the_image_holds_every_package():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    dockerfile = (REPOSITORY / "deploy" / "Dockerfile").read_text()
+    ignored = (REPOSITORY / "deploy" / "Dockerfile.dockerignore").read_text()
+    for package in packages:
+        assert f"COPY {package} {package}\n" in dockerfile
+        assert f"!{package}\n" in ignored
+
+
+def test_env_example_lists_every_setting_with_its_description():
+    written = (REPOSITORY / ".env.example").read_text()
+    assert written == env_example(), "run: python -m runtime.env_example > .env.example"
+    for name, field in Settings.model_fields.items():
+        assert f"\nSTREAMER_{name.upper()}=\n" in written
+        assert (field.description or "") in written
+
+
+def test_a_copied_env_example_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(env_example())
+    assert Settings() == Settings(_env_file=None)
