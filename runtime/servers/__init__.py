@@ -1,0 +1,1 @@
+"""Real servers run as child processes from installed packages: no Docker, no root, no setup."""
