@@ -1,11 +1,14 @@
 """The ``fibstream`` command. Bad configuration ends with exit code 2 and one clear message."""
 
+import asyncio
+import json
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from fibstream import stages
-from runtime.errors import PipelineError
+from runtime.errors import Misconfigured, PipelineError
 from runtime.shutdown import exit_code
 
 app = typer.Typer(
@@ -14,6 +17,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Exact, proven candles from crypto exchanges, over Kafka.",
 )
+console = Console(stderr=True)  # stdout belongs to the command's output
+
+RunFor = Annotated[float | None, typer.Option("--for", min=1, help="Seconds; else until Ctrl-C.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
 
 
 @app.command()
@@ -38,6 +45,63 @@ def sink(name: Annotated[str, typer.Argument(help="clickhouse, redis, ...")]) ->
 def gateway() -> None:
     """Run the WebSocket gateway and its page."""
     raise typer.Exit(stages.gateway())
+
+
+@app.command()
+def topics() -> None:
+    """Create the topics of the catalogue where they are missing."""
+    from fibstream.topics import create_topics
+
+    created = asyncio.run(create_topics(stages.deployed_settings()))
+    typer.echo("\n".join(created) or "every topic exists")
+
+
+@app.command()
+def demo(
+    run_for_s: RunFor = None,
+    as_json: AsJson = False,
+    live: Annotated[bool, typer.Option(help="Stream from Binance itself.")] = False,
+    symbols: Annotated[int, typer.Option(help="Symbols per market.")] = 12,
+    rate: Annotated[float, typer.Option(help="Trades a second, all symbols together.")] = 400.0,
+    seed: Annotated[int, typer.Option(help="Of the simulated exchange.")] = 7,
+    port: Annotated[int | None, typer.Option(help="Of the page; 0: any free port.")] = None,
+    kill: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME@SECONDS: kill -9 it then (process, sink-clickhouse, ingest, ...)."),
+    ] = None,
+) -> None:
+    """Run everything on this machine against a simulated exchange, and check every candle."""
+    from fibstream import demo as demos
+    from simulator import SimulatorOptions
+
+    settings = stages.checked_settings()
+    if port is not None:
+        settings = settings.model_copy(update={"websocket_port": port})
+    if live:
+        raise typer.Exit(stages.up(settings, run_for_s=run_for_s))
+    options = demos.DemoOptions(
+        run_for_s=run_for_s,
+        simulator=SimulatorOptions(symbols=symbols, trades_per_s=rate, seed=seed, history_s=120),
+        kills=[_kill(text) for text in kill or ()],
+    )
+    code, report = stages.run_demo(settings, options, console)
+    if report is not None:
+        if as_json:
+            typer.echo(json.dumps(report))
+        else:
+            console.print_json(data=report)
+        code = 0 if report["ok"] else 1
+        if not report["ok"]:
+            first = (report["differences"] or ["see the counts"])[0]
+            typer.echo(f"the verdict failed: {first}", err=True)
+    raise typer.Exit(code)
+
+
+def _kill(text: str) -> tuple[float, str]:
+    name, at, seconds = text.partition("@")
+    if not (name and at and seconds.replace(".", "", 1).isdigit()):
+        raise Misconfigured("--kill", f"{text!r} is not NAME@SECONDS", remedy="Example: process@20")
+    return float(seconds), name
 
 
 def main() -> None:

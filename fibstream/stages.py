@@ -4,13 +4,21 @@ Stages are imported when they are asked for, so that a Redis sink does not load 
 """
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 from runtime.shutdown import run as run_until_stopped
 from schemas.intervals import BadInterval, parse_intervals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fibstream.demo import DemoOptions
 
 Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
@@ -72,3 +80,40 @@ def gateway() -> int:
     from sinks.gateway.app import run
 
     return run_stage("gateway", run)
+
+
+def up(settings: Settings, *, run_for_s: float | None = None) -> int:
+    """Run everything on this machine until it is told to stop."""
+    from fibstream.machine import Plan, machine
+
+    configure_logging(settings, process="up")
+
+    async def main(stop: asyncio.Event) -> None:
+        async with machine(Plan(settings=settings)) as running:
+            announce_page(running.stages.facts)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(running.stages.wait(stop), run_for_s)
+
+    return run_until_stopped(main)
+
+
+def announce_page(facts: dict[str, dict[str, object]]) -> None:
+    """Say where the page is."""
+    if "gateway" in facts:
+        print(f"Open http://127.0.0.1:{facts['gateway']['port']}/", file=sys.stderr)  # noqa: T201
+
+
+def run_demo(
+    settings: Settings, options: "DemoOptions", console: "Console"
+) -> tuple[int, dict[str, Any] | None]:
+    """Run the demo; return the exit code and the report, None when it was interrupted."""
+    from fibstream.demo import run_demo as play
+
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="demo")
+    reports: list[dict[str, Any] | None] = []
+
+    async def main(stop: asyncio.Event) -> None:
+        reports.append(await play(settings, options, stop, console))
+
+    code = run_until_stopped(main)
+    return code, reports[0] if reports else None

@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     log_file: Path | None = None
 
+    def environment(self) -> dict[str, str]:
+        """Return the settings as the environment of a child process, every one spelled out."""
+        return {
+            f"STREAMER_{name.upper()}": _text(value) for name, value in self.model_dump().items()
+        }
+
     @field_validator("exchange_symbols", "kline_intervals", "enabled_consumers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -110,6 +116,12 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -186,9 +186,8 @@ async def test_bad_messages_are_answered_and_the_connection_stays(market):
         assert "173m" in answer["hint"]
         await say(client, action="ping")
         assert (await receive(client))["type"] == "pong"
-        with pytest.raises(ConnectionClosed):
-            await client.send("x" * 1_000_000)
-            await receive(client)
+        await client.send("x" * 1_000_000)
+        await client.wait_closed()
         assert client.close_code == 1009
 
 
@@ -294,9 +293,9 @@ async def test_the_page_and_its_files_are_served_under_a_strict_policy(market):
 
 
 async def test_a_port_in_use_is_named_before_anything_starts(market):
-    with socket.create_server(("127.0.0.1", market.settings.websocket_port)):
-        with pytest.raises(Misconfigured) as refused:
-            await app.run(market.settings, asyncio.Event())
+    taken = socket.create_server(("127.0.0.1", market.settings.websocket_port))
+    with taken, pytest.raises(Misconfigured) as refused:
+        await app.run(market.settings, asyncio.Event())
     assert refused.value.setting == "STREAMER_WEBSOCKET_PORT"
 
 

@@ -4,9 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from prometheus_client import REGISTRY
 
 from ingest.app import run
 from runtime.errors import Misconfigured
@@ -71,7 +73,7 @@ def delivered(sim: Simulator) -> dict[str, int]:
 
 async def until(condition, timeout_s: float = 20.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the simulator tells by its state
             await asyncio.sleep(0.02)
 
 
@@ -116,16 +118,13 @@ class Harvest:
         query = {"symbol": symbol, "limit": "100000"}
         told = control.trades(self.sim.exchanges[channel], query)
         names = ("id", "ts", "price", "qty", "side", "first", "last", "sent_ns")
-        from decimal import Decimal
-
         found = {}
         for id_, ts, price, qty, side, first, last, sent in zip(
             *(told[n] for n in names), strict=True
         ):
             if sent > 0:
-                if channel == "spot":
-                    first = last = id_
-                found[id_] = (ts, Decimal(price), Decimal(qty), side, first, last)
+                inside = (id_, id_) if channel == "spot" else (first, last)
+                found[id_] = (ts, Decimal(price), Decimal(qty), side, *inside)
         return found
 
     def markets(self) -> list[tuple[str, str]]:
@@ -162,6 +161,32 @@ async def test_every_delivered_trade_arrives_once_in_its_partition(
             key = symbol_key("binance", batch.channel, group.symbol)
             assert partition_for(key, PARTITIONS) == partition
             assert (group.first is None) == (batch.channel == "spot") or group.first == group.id
+
+
+async def test_stopping_in_full_trade_publishes_whatever_was_taken(
+    sim: Simulator, kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    await topics(kafka_bootstrap, topic_prefix)
+    sim.set_rate(8_000)
+    before = taken()
+    async with ingesting(settings_for(sim, kafka_bootstrap, topic_prefix), sim):
+        await asyncio.sleep(1)
+    found = await harvest(sim, kafka_bootstrap, topic_prefix)
+    published = sum(map(len, found.ids.values()))
+    assert published == taken() - before
+    assert published > 2_000
+
+
+def taken() -> int:
+    return int(
+        sum(
+            REGISTRY.get_sample_value(
+                "fibstream_ingest_trades_total", {"exchange": "binance", "channel": channel}
+            )
+            or 0
+            for channel in ("spot", "linear")
+        )
+    )
 
 
 async def test_a_cut_connection_comes_back_and_doubles_nothing(

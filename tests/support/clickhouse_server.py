@@ -5,6 +5,7 @@ A stand-in for a ClickHouse server, with the real engine: ``python -m ... PORT F
 
 import sys
 import tempfile
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -12,11 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 import chdb
 import lz4.frame
 
-PASSWORD = "secret"  # noqa: S105
+WRONG_USER = "Basic " + b64encode(b"wrong:x").decode()
 
 
 class Handler(BaseHTTPRequestHandler):
-    session: chdb.Connection
+    session = None  # set by main
 
     def do_GET(self) -> None:
         self._answer(200, b"Ok.\n")
@@ -26,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or self._chunks()
         if self.headers.get("Content-Encoding") == "lz4":
             body = lz4.frame.decompress(body)
-        if "wrong" in self.headers.get("Authorization", "") or asked.get("user") == "wrong":
+        if self.headers.get("Authorization") == WRONG_USER:
             self._answer(403, b"Code: 516. DB::Exception: Authentication failed.", code="516")
             return
         try:

@@ -143,6 +143,6 @@ def test_rows_keep_their_digits_in_the_envelope():
     assert json.loads(text) | {"data": 0} == {
         "exchange": "binance", "channel": "spot", "data_type": "klines", "recv_ms": 5, "data": 0,
     }  # fmt: skip
-    assert json.loads(
-        protocol.klines_text(protocol.klines_head("b", "c", None, snapshot=True), [])
-    )["snapshot"]
+    assert json.loads(protocol.klines_text(protocol.klines_head("b", "c", 1, snapshot=True), []))[
+        "snapshot"
+    ]

@@ -1,0 +1,129 @@
+"""Everything on one machine: the embedded servers first, then the topics, then the stages.
+
+Servers and stages are supervised apart, because topics can be made only between the two.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fibstream.topics import create_topics
+from runtime.child import ChildSpec
+from runtime.errors import Misconfigured
+from runtime.ports import check_port
+from runtime.servers import kafka, redis
+from runtime.settings import Settings
+from runtime.supervisor import Supervisor
+from simulator import SimulatorOptions
+
+GATEWAY = "websocket"  # the gateway's name among the consumers
+STAGE_READY_S = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to run: ``simulator`` None streams from the exchange itself."""
+
+    settings: Settings
+    simulator: SimulatorOptions | None = None
+    is_ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A running machine; ``settings`` hold the addresses that were found while starting."""
+
+    settings: Settings
+    servers: Supervisor
+    stages: Supervisor
+
+
+@asynccontextmanager
+async def machine(plan: Plan) -> AsyncIterator[Machine]:
+    """Start everything and yield it ready; stop it in reverse order."""
+    settings = plan.settings
+    _check(settings)
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(
+            Supervisor(_servers(plan), data_dir=settings.data_dir)
+        )
+        await servers.start()
+        settings = _found(settings, servers)
+        await create_topics(settings)
+        stages = await stack.enter_async_context(
+            Supervisor(_stages(settings), data_dir=settings.data_dir)
+        )
+        await stages.start()
+        yield Machine(settings=settings, servers=servers, stages=stages)
+
+
+def _check(settings: Settings) -> None:
+    known = {"clickhouse", "redis", GATEWAY}
+    for name in settings.enabled_consumers:
+        if name not in known:
+            raise Misconfigured(
+                "STREAMER_ENABLED_CONSUMERS",
+                f"there is no consumer {name!r}",
+                remedy=f"Known: {', '.join(sorted(known))}",
+            )
+    if GATEWAY in settings.enabled_consumers:
+        check_port(settings.websocket_host, settings.websocket_port, "STREAMER_WEBSOCKET_PORT")
+
+
+def _servers(plan: Plan) -> list[ChildSpec]:
+    settings, specs = plan.settings, []
+    if not settings.kafka_bootstrap:
+        specs.append(kafka.child(settings, ephemeral=plan.is_ephemeral))
+    if "redis" in settings.enabled_consumers and not settings.redis_host:
+        specs.append(redis.child(settings, ephemeral=plan.is_ephemeral))
+    if plan.simulator is not None:
+        specs.append(_simulator(plan.simulator))
+    return specs
+
+
+def _simulator(options: SimulatorOptions) -> ChildSpec:
+    argv = [sys.executable, "-m", "simulator", "--port", str(options.port)]
+    argv += ["--seed", str(options.seed), "--symbols", str(options.symbols)]
+    argv += ["--rate", str(options.trades_per_s), "--history", str(options.history_s)]
+    return ChildSpec(name="simulator", argv=argv, after=())
+
+
+def _found(settings: Settings, servers: Supervisor) -> Settings:
+    """Return the settings with the addresses that the servers announced."""
+    facts = servers.facts
+    update: dict[str, object] = {}
+    if "kafka" in facts:
+        update["kafka_bootstrap"] = facts["kafka"]["bootstrap"]
+    if "redis" in facts:
+        update |= {"redis_host": facts["redis"]["host"], "redis_port": facts["redis"]["port"]}
+    if "simulator" in facts:
+        port = facts["simulator"]["port"]
+        for market in ("spot", "linear"):
+            update[f"binance_{market}_rest_url"] = f"http://127.0.0.1:{port}/{market}"
+            update[f"binance_{market}_ws_url"] = f"ws://127.0.0.1:{port}/{market}"
+    return settings.model_copy(update=update)
+
+
+def _stages(settings: Settings) -> Sequence[ChildSpec]:
+    """Readers before writers: nothing waits, and the first trade finds every sink listening."""
+    # Of several processes on one machine each takes a free port for its metrics.
+    env = settings.model_copy(update={"metrics_port": 0}).environment()
+
+    def stage(name: str, *argv: str) -> ChildSpec:
+        command = [sys.executable, "-m", "fibstream", *argv]
+        return ChildSpec(name=name, argv=command, env=env, after=(), ready_timeout_s=STAGE_READY_S)
+
+    consumers = settings.enabled_consumers
+    readers = [stage(f"sink-{n}", "sink", n) for n in consumers if n != GATEWAY]
+    if GATEWAY in consumers:
+        readers.append(stage("gateway", "gateway"))
+    readers.append(stage("process", "process"))
+    ingest = ChildSpec(
+        name="ingest",
+        argv=[sys.executable, "-m", "fibstream", "ingest"],
+        env=env,
+        after=tuple(spec.name for spec in readers),
+        ready_timeout_s=STAGE_READY_S,
+    )
+    return [*readers, ingest]

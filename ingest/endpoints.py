@@ -1,0 +1,49 @@
+"""Where an exchange answers: URLs from the settings, checked before anything connects."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ingest.exchanges.base import Exchange, Market
+from runtime.errors import Misconfigured
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A base URL and the setting it came from, so that an error can name it."""
+
+    url: str
+    setting: str
+
+    def wrong(self, problem: str) -> Misconfigured:
+        """Return the operator's error about this URL."""
+        return Misconfigured(
+            self.setting,
+            f"{self.url!r} {problem}",
+            remedy="Correct it, or leave it empty for the venue's own address.",
+        )
+
+
+def rest(settings: Settings, exchange: Exchange, market: Market) -> Endpoint:
+    """Return the base of the REST API; raise Misconfigured if it is no http(s) URL."""
+    return _endpoint(settings, exchange, market, "rest_url", ("http", "https"))
+
+
+def socket(settings: Settings, exchange: Exchange, market: Market) -> Endpoint:
+    """Return the base of the WebSocket streams; raise Misconfigured if it is no ws(s) URL."""
+    return _endpoint(settings, exchange, market, "ws_url", ("ws", "wss"))
+
+
+def _endpoint(
+    settings: Settings, exchange: Exchange, market: Market, suffix: str, schemes: tuple[str, str]
+) -> Endpoint:
+    name = f"{exchange.name}_{market.channel}_{suffix}"
+    endpoint = Endpoint(str(getattr(settings, name)).rstrip("/"), f"STREAMER_{name.upper()}")
+    try:
+        parts = urlsplit(endpoint.url)
+        port = parts.port  # raises on what is no port
+    except ValueError as e:
+        raise endpoint.wrong(f"is not a URL ({e})") from e
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise endpoint.wrong(f"is not a URL of the form {schemes[1]}://host[:port][/path]")
+    return endpoint

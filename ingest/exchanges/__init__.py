@@ -1,0 +1,20 @@
+"""The exchanges that can be streamed: one module or folder each, one line here."""
+
+from ingest.exchanges import binance
+from ingest.exchanges.base import Exchange
+from runtime.errors import Misconfigured
+
+EXCHANGES: dict[str, Exchange] = {
+    "binance": binance.EXCHANGE,
+}
+
+
+def exchange(name: str) -> Exchange:
+    """Return the exchange of that name; raise Misconfigured listing the known ones."""
+    found = EXCHANGES.get(name)
+    if found is None:
+        known = ", ".join(sorted(EXCHANGES))
+        raise Misconfigured(
+            "STREAMER_EXCHANGE", f"{name!r} is unknown", remedy=f"Known exchanges: {known}."
+        )
+    return found

@@ -1,0 +1,180 @@
+"""One WebSocket connection: the asyncio skin around a Session.
+
+The library answers the venue's pings. A link reads no frame while the publisher has no room;
+then the kernel's buffers fill, and the venue feels it.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidMessage,
+    InvalidStatus,
+    WebSocketException,
+)
+
+from ingest import metrics
+from ingest.endpoints import Endpoint
+from ingest.exchanges.base import Exchange, Market
+from ingest.intake import Intake
+from ingest.pacing import TEMPORARY, retry_after_s
+from ingest.session import End, Session
+
+logger = structlog.get_logger(__name__)
+
+FRAME_BYTES_MAX = 16 << 20
+FRAMES_QUEUED_MAX = 1_024
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+CHECK_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What every link of one market shares."""
+
+    exchange: Exchange
+    market: Market
+    endpoint: Endpoint
+    intake: Intake
+    room: asyncio.Event
+
+    @property
+    def url(self) -> str:
+        """The address that the sockets of this market open."""
+        return self.endpoint.url + self.market.socket_path
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The labels of the metrics of this market."""
+        return self.exchange.name, self.market.channel
+
+
+class Link:
+    """Connects once, subscribes, and feeds the intake until it is over."""
+
+    def __init__(
+        self, route: Route, streams: Sequence[str], *, lifetime_s: float, stale_after_s: float
+    ) -> None:
+        self.live = asyncio.Event()
+        self.retiring = asyncio.Event()
+        """Still good, but its successor should be opened now."""
+        self.opened = False
+        self.has_data = False
+        self.retry_after_s = 0.0
+        self._route = route
+        self._streams = streams
+        self._lifetime_s = lifetime_s
+        self._stale_after_s = stale_after_s
+
+    async def run(self) -> str:
+        """Live through one connection and return why it ended.
+
+        Raises Misconfigured when the address cannot be right.
+        """
+        try:
+            socket = await self._connect()
+        except (OSError, WebSocketException) as e:  # a timeout is an OSError
+            self._judge(e)
+            return f"refused: {type(e).__name__}: {e}".rstrip(": ")
+        self.opened = True
+        async with socket:
+            session = Session(
+                self._route.exchange,
+                self._route.market,
+                self._streams,
+                now_s=time.monotonic(),
+                lifetime_s=self._lifetime_s,
+                stale_after_s=self._stale_after_s,
+            )
+            try:
+                return await _first_of(self._read(socket, session), self._keep(socket, session))
+            finally:
+                self.has_data = session.has_data
+                self._route.intake.report()
+                if self.live.is_set():
+                    metrics.sockets_live.labels(*self._route.labels).dec()
+
+    async def _connect(self) -> ClientConnection:
+        # Compression off: it costs a core more than loopback or a data centre's network do.
+        return await connect(
+            self._route.url,
+            compression=None,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=FRAME_BYTES_MAX,
+            max_queue=FRAMES_QUEUED_MAX,
+            ping_interval=self._route.exchange.ping_interval_s,
+            process_exception=lambda e: e,
+        )
+
+    async def _read(self, socket: ClientConnection, session: Session) -> str:
+        url, take, room = self._route.url, self._route.intake.take, self._route.room
+        try:
+            while True:
+                if not room.is_set():
+                    await room.wait()
+                frame = await socket.recv(decode=False)
+                control = take(frame, time.time_ns(), url)
+                now_s = time.monotonic()
+                if not control:
+                    session.data(now_s)
+                for event in control:
+                    session.control(event, now_s)
+        except ConnectionClosed as e:
+            return f"closed: {e}"
+
+    async def _keep(self, socket: ClientConnection, session: Session) -> str:
+        """Send what is due, and watch the clock."""
+        while True:
+            now_s = time.monotonic()
+            try:
+                for request in session.due(now_s):
+                    await socket.send(request, text=True)
+            except ConnectionClosed as e:
+                return f"closed: {e}"
+            if session.is_live and not self.live.is_set():
+                self.live.set()
+                metrics.sockets_live.labels(*self._route.labels).inc()
+                logger.info("socket_live", url=self._route.url, streams=len(self._streams))
+            if not self._route.room.is_set():
+                session.paused(now_s)
+            end = session.verdict(now_s)
+            if end is End.PLANNED:
+                self.retiring.set()  # the successor's owner closes this one
+            elif end is not None:
+                return f"{end.value}: {session.rejection}".rstrip(": ")
+            self._route.intake.report()
+            await asyncio.sleep(CHECK_INTERVAL_S if self.live.is_set() else 0.02)
+
+    def _judge(self, error: Exception) -> None:
+        """Raise Misconfigured for what no repetition can cure."""
+        wrong = self._route.endpoint.wrong
+        path = self._route.market.socket_path
+        if isinstance(error, InvalidStatus):
+            status = error.response.status_code
+            self.retry_after_s = retry_after_s(status, error.response.headers.get("Retry-After"))
+            if status < 500 and status not in TEMPORARY:
+                raise wrong(f"answers HTTP {status} to a WebSocket on {path}") from error
+        elif isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError):
+            return  # cut off in the handshake: an overloaded venue does that too
+        elif isinstance(error, (WebSocketException, ssl.SSLError)):
+            raise wrong(f"does not speak WebSocket: {error}") from error
+
+
+async def _first_of(*lives: Coroutine[None, None, str]) -> str:
+    """Return what the first one to end says, and end the others."""
+    tasks = [asyncio.create_task(life) for life in lives]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,51 @@
+"""How often a venue is bothered: connection attempts, and reports about broken frames.
+
+Pure: time and chance are arguments.
+"""
+
+from collections import deque
+
+RATE_LIMITED = frozenset({418, 429})  # 418: the address is banned for a while
+RATE_LIMITED_PAUSE_S = 60.0  # where the venue does not say for how long
+# Of the HTTP statuses below 500; 403: the venue's firewall thinks that we are too fast.
+TEMPORARY = frozenset({403, 408}) | RATE_LIMITED
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 30.0
+
+
+def backoff_s(failures: int, chance: float) -> float:
+    """Return the pause after ``failures`` in a row: doubling, with full jitter (0 <= chance < 1).
+
+    Full, so that the sockets of one venue do not come back in the same instant.
+    """
+    ceiling = BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16)
+    return min(BACKOFF_MAX_S, ceiling) * chance
+
+
+def retry_after_s(status: int, header: str | None) -> float:
+    """Return the pause that a refusal demands; 0 where it leaves it to us.
+
+    The header's other form, a date, is used by no venue.
+    """
+    if header and header.isascii() and header.isdigit():
+        return float(header)
+    return RATE_LIMITED_PAUSE_S if status in RATE_LIMITED else 0.0
+
+
+class Budget:
+    """At most ``limit`` events in any ``window_s`` seconds."""
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self._window_s = window_s
+        self._spent_s: deque[float] = deque(maxlen=limit)
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long to wait until one more is allowed; 0 when it is now."""
+        spent = self._spent_s
+        if len(spent) < (spent.maxlen or 1):
+            return 0.0
+        return max(0.0, spent[0] + self._window_s - now_s)
+
+    def spend(self, now_s: float) -> None:
+        """Count one event."""
+        self._spent_s.append(now_s)

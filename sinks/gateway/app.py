@@ -1,0 +1,97 @@
+"""The gateway's process: bind, connect, load the past, announce, then serve until told to stop."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Coroutine
+from contextlib import closing
+from typing import Any
+
+import structlog
+
+from runtime.errors import Misconfigured
+from runtime.ready import announce
+from runtime.settings import Settings
+from schemas.intervals import BadInterval, parse_intervals
+from sinks.gateway.feed import Feed
+from sinks.gateway.history import History
+from sinks.gateway.hub import Hub
+from sinks.gateway.server import Server, listen
+from sinks.gateway.web import build_web
+
+logger = structlog.get_logger(__name__)
+
+TICK_S = 1.0
+LOOPBACK = ("127.", "localhost", "::1")
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve candles until ``stop``; raise Misconfigured before anything has started."""
+    hub = Hub(History(), _intervals(settings))
+    feed = Feed(settings, hub)
+    with closing(listen(settings.websocket_host, settings.websocket_port)) as listener:
+        try:
+            await _until(stop, feed.open())
+            if not stop.is_set():
+                await _serve(settings, hub, feed, listener, stop)
+        finally:
+            await feed.close()
+
+
+async def _serve(
+    settings: Settings, hub: Hub, feed: Feed, listener: socket.socket, stop: asyncio.Event
+) -> None:
+    ready = asyncio.Event()
+    web = build_web(hub, ready, lambda: feed.is_silent, settings.websocket_path)
+    async with Server(web).running(listener) as serving:
+        await _until(stop, feed.load(), _wait_for(serving))
+        if stop.is_set():
+            return
+        hub.is_live = True
+        ready.set()
+        _announce(settings.websocket_host, listener.getsockname()[1], hub)
+        await _until(stop, feed.follow(), _tick(hub), _wait_for(serving))
+
+
+def _intervals(settings: Settings) -> tuple[int, ...]:
+    try:
+        return parse_intervals(settings.kline_intervals)
+    except BadInterval as e:
+        raise Misconfigured(
+            "STREAMER_KLINE_INTERVALS",
+            f"{e.text!r} is not an interval: {e.reason}",
+            remedy="Valid: 1s, 5m, 173m, 4h, 1D and the preset fibonacci, comma separated.",
+        ) from e
+
+
+def _announce(host: str, port: int, hub: Hub) -> None:
+    if not host.startswith(LOOPBACK):
+        logger.warning("gateway_open_to_the_network", host=host, keys="none are asked for yet")
+    logger.info(
+        "gateway_ready", page=f"http://{host}:{port}/", series=len(hub.history.series), port=port
+    )
+    announce(port=port)
+
+
+async def _tick(hub: Hub) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        hub.tick(time.time_ns() // 1_000_000)
+
+
+async def _wait_for(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)
+
+
+async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, object]) -> None:
+    """Return when told to stop or when the first work ends; a failure of any is raised."""
+    tasks = [asyncio.ensure_future(stop.wait()), *map(asyncio.ensure_future, work)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result

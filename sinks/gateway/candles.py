@@ -1,0 +1,68 @@
+"""Candle records of the topics as text rows with just enough read to place and to order them.
+
+The rows are never decoded whole: what the engine wrote reaches the client digit for digit.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from runtime.errors import Poison
+from sinks.gateway.protocol import Key, klines_head
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One revision of a candle; of two revisions the higher ``version`` is true."""
+
+    timestamp: int
+    version: int
+    closed: bool
+    trade_count: int
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The candles of one record; ``head`` is the envelope in which they are sent on."""
+
+    head: str
+    recv_ms: int
+    candles: list[tuple[Key, Candle]]
+
+
+class _Row(msgspec.Struct):
+    symbol: str
+    interval: int
+    timestamp: int
+    closed: bool
+    rev: int
+    trade_count: int
+
+
+class _Envelope(msgspec.Struct):
+    exchange: str
+    channel: str
+    recv_ms: int
+    data: list[msgspec.Raw]
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+_row = msgspec.json.Decoder(_Row).decode
+
+
+def read(value: bytes) -> Record:
+    """Read one record of ``md.klines.v1`` or ``md.klines-live.v1``; raise Poison."""
+    try:
+        envelope = _envelope(value)
+        candles = []
+        for raw in envelope.data:
+            row = _row(raw)
+            key = Key(envelope.exchange, envelope.channel, row.symbol, row.interval)
+            version = 2 * row.rev + row.closed
+            text = str(raw, "utf-8")
+            candles.append((key, Candle(row.timestamp, version, row.closed, row.trade_count, text)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise Poison(f"no candle record: {e}", payload=value) from e
+    head = klines_head(envelope.exchange, envelope.channel, envelope.recv_ms)
+    return Record(head, envelope.recv_ms, candles)

@@ -1,0 +1,277 @@
+"""What a client may say and what it is told: text in, values out, no I/O.
+
+A bare number as timeframe means minutes (``15`` is ``15m``), as the clients of old send it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from schemas.intervals import BadInterval, interval_text, parse_intervals
+from schemas.trades import Channel
+
+ANY = "*"
+MESSAGE_BYTES_MAX = 64 << 10
+SUBSCRIPTIONS_PER_CLIENT_MAX = 1_000
+MESSAGES_PER_S_MAX = 20
+INITIAL_CANDLES_DEFAULT = 100
+INITIAL_CANDLES_MAX = 10_000
+"""Of one subscribe message, all its series together."""
+
+QUOTED_CHARS_MAX = 80
+EXAMPLE = (
+    '{"action":"subscribe","subscriptions":[{"symbol":"BTCUSDT","exchange":"binance",'
+    '"channel":"linear","timeframes":[{"timeframe":"173m","initial_candles":100},15]}]}'
+)
+INTERVALS_HINT = "1s ... 59s and any whole minute up to 30 days: 1s, 5m, 173m, 4h, 1D, or 15 (min)"
+ACTIONS_HINT = f'"action" is one of subscribe, unsubscribe, ping. Example: {EXAMPLE}'
+
+
+class Refused(ValueError):  # noqa: N818 - what happened to the message
+    """A message that was not obeyed: what is wrong with it, and what would be right."""
+
+    def __init__(self, error: str, hint: str = EXAMPLE) -> None:
+        super().__init__(error)
+        self.error = error
+        self.hint = hint
+
+
+class Key(NamedTuple):
+    """A series of candles or, with ``*`` in any of the texts, all the series it covers."""
+
+    exchange: str
+    channel: str
+    symbol: str
+    interval: int
+
+    @property
+    def is_pattern(self) -> bool:
+        """Say whether it covers more than the series of this name."""
+        return ANY in self[:3]
+
+    def covers(self, series: "Key") -> bool:
+        """Say whether ``series`` is meant by this key."""
+        return self.interval == series.interval and all(
+            mine in (ANY, theirs) for mine, theirs in zip(self[:3], series[:3], strict=True)
+        )
+
+    def covering(self) -> list["Key"]:
+        """Return every key that covers this series, itself first."""
+        return [
+            Key(exchange, channel, symbol, self.interval)
+            for exchange in (self.exchange, ANY)
+            for channel in (self.channel, ANY)
+            for symbol in (self.symbol, ANY)
+        ]
+
+
+class Wanted(NamedTuple):
+    """One subscription: what, and how many closed candles to begin with."""
+
+    key: Key
+    initial_candles: int
+
+
+def _lengths(value: object) -> tuple[int, ...]:
+    match value:
+        case bool():
+            pass
+        case int():
+            return parse_intervals([f"{value}m"])
+        case str():
+            return parse_intervals([value])
+    raise BadInterval(str(value), "expected text such as 173m, or a number of minutes")
+
+
+def _spelled_out(value: object) -> object:
+    return value if isinstance(value, dict) else {"timeframe": value}
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")  # clients may be newer than we are
+
+
+class Timeframe(_Said):
+    """A timeframe (a preset stands for several) and how many candles to begin with."""
+
+    timeframe: Annotated[tuple[int, ...], PlainValidator(_lengths)]
+    initial_candles: int = Field(INITIAL_CANDLES_DEFAULT, ge=0, strict=True)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^(\*|[^\s*\"\\<>\x00-\x1f]{1,64})$")]
+Timeframes = Annotated[list[Annotated[Timeframe, BeforeValidator(_spelled_out)]], Field()]
+
+
+class Selection(_Said):
+    """Some timeframes of a symbol, by default of Binance's linear perpetuals; ``*`` is any."""
+
+    symbol: Name
+    exchange: Name = "binance"
+    channel: Literal[Channel, "*"] = "linear"
+    timeframes: Timeframes = []
+
+    def wanted(self) -> list[Wanted]:
+        """Return one entry for each timeframe named."""
+        return [
+            Wanted(Key(self.exchange, self.channel, self.symbol, length), item.initial_candles)
+            for item in self.timeframes
+            for length in item.timeframe
+        ]
+
+    def means(self, key: Key) -> bool:
+        """Say whether the subscription ``key`` is meant; no timeframe named means all of them."""
+        lengths = {length for item in self.timeframes for length in item.timeframe}
+        return key[:3] == (self.exchange, self.channel, self.symbol) and (
+            not lengths or key.interval in lengths
+        )
+
+
+class Subscription(Selection):
+    """What to send from now on."""
+
+    timeframes: Timeframes = Field(min_length=1)
+
+
+class Subscribe(_Said):
+    """Send the candles so far, then every change."""
+
+    action: Literal["subscribe"]
+    subscriptions: list[Subscription] = Field(min_length=1)
+
+
+class Unsubscribe(_Said):
+    """Send no more of these; they are named as they were subscribed."""
+
+    action: Literal["unsubscribe"]
+    subscriptions: list[Selection] = Field(min_length=1)
+
+
+class Ping(_Said):
+    """Answer with a pong."""
+
+    action: Literal["ping"]
+
+
+Message = Subscribe | Unsubscribe | Ping
+_read = TypeAdapter[Message](Annotated[Message, Field(discriminator="action")])
+
+
+def parse(text: str | bytes) -> Message:
+    """Read one message of a client; raise Refused with words that help to write a better one."""
+    data = text.encode() if isinstance(text, str) else text
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise Refused(
+            f"the message has {len(data)} bytes, {MESSAGE_BYTES_MAX} are allowed",
+            "Send it in several messages.",
+        )
+    try:
+        return _read.validate_json(data)
+    except ValidationError as e:
+        raise _refusal(e) from e
+
+
+def _refusal(error: ValidationError) -> Refused:
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, BadInterval):
+        said = f"{_quoted(cause.text)} is not a timeframe: {cause.reason}"
+        return Refused(said, INTERVALS_HINT)
+    where = _path(first["loc"]) or "message"
+    hint = EXAMPLE
+    match first["type"]:
+        case "json_invalid":
+            said = f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+        case "union_tag_invalid":
+            said, hint = f"unknown action {_quoted(first['input']['action'])}", ACTIONS_HINT
+        case "union_tag_not_found":
+            said, hint = '"action" is missing', ACTIONS_HINT
+        case "missing":
+            said = f"{where} is missing"
+        case "string_pattern_mismatch":
+            said = f"{where}: {_quoted(first['input'])} is not a name"
+        case _:
+            said = f"{where}: {first['msg']}, got {_quoted(first['input'])}"
+    return Refused(said, hint)
+
+
+def _path(parts: Sequence[int | str]) -> str:
+    # The first part is the action, by which the kind of message was told.
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[1:])
+    return text.removeprefix(".")
+
+
+def _quoted(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= QUOTED_CHARS_MAX else shown[:QUOTED_CHARS_MAX] + "..."
+
+
+def _text(message: dict[str, Any]) -> str:
+    return msgspec.json.encode(message).decode()
+
+
+def error_text(refused: Refused) -> str:
+    """Return the answer to a message that was not obeyed."""
+    return _text({"type": "error", "error": refused.error, "hint": refused.hint})
+
+
+def pong_text(now_ms: int) -> str:
+    """Return the answer to a ping."""
+    return _text({"type": "pong", "time_ms": now_ms})
+
+
+def subscribed_text(answers: Sequence[tuple[Wanted, int, str | None]]) -> str:
+    """Return the answer to a subscribe: per entry how many candles follow, and advice if any."""
+    items = []
+    for wanted, candles, hint in answers:
+        item = {**_named(wanted.key), "candles": candles}
+        items.append(item if hint is None else {**item, "hint": hint})
+    return _text({"type": "subscribed", "subscriptions": items})
+
+
+def unsubscribed_text(keys: Sequence[Key]) -> str:
+    """Return the answer to an unsubscribe: what was really given up."""
+    return _text({"type": "unsubscribed", "subscriptions": [_named(key) for key in keys]})
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return {
+        "symbol": key.symbol,
+        "exchange": key.exchange,
+        "channel": key.channel,
+        "timeframe": interval_text(key.interval),
+        "interval": key.interval,
+    }
+
+
+def klines_head(exchange: str, channel: str, recv_ms: int, *, snapshot: bool = False) -> str:
+    """Return the envelope up to its rows; ``klines_text`` puts the rows in."""
+    fields: dict[str, Any] = {
+        "exchange": exchange,
+        "channel": channel,
+        "data_type": "klines",
+        "recv_ms": recv_ms,
+    }
+    if snapshot:
+        fields["snapshot"] = True
+    return _text(fields)[:-1] + ',"data":['
+
+
+def klines_text(head: str, rows: Sequence[str]) -> str:
+    """Return one envelope; the rows are JSON texts and stay as they are, digit for digit."""
+    return f"{head}{','.join(rows)}]}}"
+
+
+def stats_text(figures: dict[str, Any]) -> str:
+    """Return the rates, as sent once a second."""
+    return _text({"type": "stats", **figures})

@@ -1,0 +1,81 @@
+// Exact text in, readable text out. Prices and volumes stay the digits that the exchange sent:
+// they are read as text, and become floats only as coordinates on the chart.
+
+const DECIMAL = /"(open|high|low|close|(?:taker_buy_)?(?:quote_)?volume)"\s*:\s*(-?\d[\d.eE+-]*)/g;
+const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, D: 86_400_000 };
+const MAX_MS = 30 * UNIT_MS.D;
+export const INTERVAL_HELP =
+  "1s to 59s, or any whole minute up to 30 days: 5m, 173m, 4h, 1D. A bare number means minutes.";
+
+export function parseMessage(text) {
+  return JSON.parse(text.replace(DECIMAL, '"$1":"$2"'));
+}
+
+export function parseInterval(text) {
+  const match = /^([1-9]\d{0,6})([smhdD]?)$/.exec(text.trim());
+  if (!match) return null;
+  const unit = match[2] === "d" ? "D" : match[2] || "m";
+  const ms = Number(match[1]) * UNIT_MS[unit];
+  if (ms > MAX_MS || (ms > UNIT_MS.m && ms % UNIT_MS.m)) return null;
+  return { ms, text: intervalText(ms) };
+}
+
+export function intervalText(ms) {
+  const [suffix, unit] = Object.entries(UNIT_MS).reverse().find(([, size]) => ms % size === 0);
+  return `${ms / unit}${suffix}`;
+}
+
+export function decimals(number) {
+  return (number.split(".")[1] ?? "").length;
+}
+
+export function grouped(number) {
+  const [whole, fraction] = number.split(".");
+  const text = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return fraction === undefined ? text : `${text}.${fraction}`;
+}
+
+export function percent(from, to) {
+  const change = (Number(to) / Number(from) - 1) * 100;
+  if (!Number.isFinite(change)) return "";
+  const sign = change > 0 ? "+" : change < 0 ? "\u2212" : "";
+  return `${sign}${Math.abs(change).toFixed(2)}%`;
+}
+
+export function utc(ms, intervalMs) {
+  const text = new Date(ms).toISOString();
+  if (intervalMs >= UNIT_MS.D && intervalMs % UNIT_MS.D === 0) return text.slice(0, 10);
+  return `${text.slice(0, 10)} ${text.slice(11, intervalMs < UNIT_MS.m ? 19 : 16)}`;
+}
+
+export function duration(ms) {
+  const seconds = Math.max(Math.ceil(ms / 1_000), 0);
+  const [d, h, m, s] = [
+    Math.floor(seconds / 86_400), Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60,
+  ];
+  if (d) return `${d} d ${h} h`;
+  if (h) return `${h} h ${m} min`;
+  return m ? `${m} min ${s} s` : `${s} s`;
+}
+
+export function untilClose(nowMs, intervalMs) {
+  return intervalMs - (nowMs % intervalMs);
+}
+
+export function quality(row) {
+  if (row.quality === "proven") {
+    return ["proven", "Every trade id of this candle is there"];
+  }
+  if (row.quality === "assumed") {
+    return ["assumed", "Nothing speaks against this candle, and nothing proves it yet"];
+  }
+  if (row.missing > 0) {
+    const trades = row.missing === 1 ? "1 trade" : `${row.missing.toLocaleString("en")} trades`;
+    return [`gap: ${trades} missing`, "Ids of trades that may belong here never came"];
+  }
+  return ["gap: begun midway", "The stream began inside this candle: what came before is not known"];
+}
+
+export function isCorrected(row) {
+  return row.closed && row.cause !== "live" && row.cause !== "venue";
+}
