@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fibstream import stages
 from runtime.errors import Misconfigured, PipelineError
+from runtime.logs import configure_logging
 from runtime.shutdown import exit_code
 
 app = typer.Typer(
@@ -95,6 +96,24 @@ def demo(
             first = (report["differences"] or ["see the counts"])[0]
             typer.echo(f"the verdict failed: {first}", err=True)
     raise typer.Exit(code)
+
+
+bench = typer.Typer(no_args_is_help=True, help="Measure on this machine, on a real broker.")
+app.add_typer(bench, name="bench")
+
+
+@bench.command("processor")
+def bench_processor(as_json: AsJson = False) -> None:
+    """One worker through the whole processor: bulk and live-shaped trades."""
+    from fibstream.bench.processor import bench_processor as measure
+
+    settings = stages.checked_settings()
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="bench")
+    report = asyncio.run(measure(settings))
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        console.print_json(data=report)
 
 
 def _kill(text: str) -> tuple[float, str]:

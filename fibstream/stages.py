@@ -9,11 +9,16 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
+from runtime.metrics import serve_metrics
 from runtime.settings import Settings, load_settings
 from runtime.shutdown import run as run_until_stopped
 from schemas.intervals import BadInterval, parse_intervals
+
+logger = structlog.get_logger(__name__)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +56,8 @@ def run_stage(name: str, main: Main) -> int:
     """Run one stage in this process; return its exit code."""
     settings = deployed_settings()
     configure_logging(settings, process=name)
+    port = serve_metrics(settings.metrics_host, settings.metrics_port)
+    logger.info("metrics_served", url=f"http://{settings.metrics_host}:{port}/metrics")
     return run_until_stopped(lambda stop: main(settings, stop))
 
 

@@ -21,7 +21,6 @@ from processors.engine.engine import Engine
 from processors.outbox import Outbox
 from processors.worker import Worker
 from runtime.kafka import TopicSpec, ensure_topics, producer_options, wait_for_broker
-from runtime.metrics import serve_metrics
 from runtime.ready import announce
 from runtime.settings import Settings
 from schemas.intervals import parse_intervals
@@ -122,7 +121,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         bootstrap_servers=settings.kafka_bootstrap, **producer_options() | {"linger_ms": 0}
     )
     await producer.start()
-    metrics_port = serve_metrics(settings.metrics_host, settings.metrics_port)
     app = create_app(settings)
     engine = Engine(
         lengths,
@@ -140,7 +138,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     worker = _wire(app, checkpoint, settings)
     try:
         await app.start()
-        await _serve(app, worker, stop, metrics_port)
+        await _serve(app, worker, stop)
     finally:
         await producer.stop()
 
@@ -164,7 +162,7 @@ def _wire(app: App, checkpoint: Checkpoint, settings: Settings) -> Worker:
     return worker
 
 
-async def _serve(app: App, worker: Worker, stop: asyncio.Event, metrics_port: int) -> None:
+async def _serve(app: App, worker: Worker, stop: asyncio.Event) -> None:
     """Keep the worker beating through rebalances; end it when asked, or when Faust ends."""
     pulse = asyncio.create_task(worker.pulse())
     stopping = asyncio.create_task(stop.wait())
@@ -183,7 +181,7 @@ async def _serve(app: App, worker: Worker, stop: asyncio.Event, metrics_port: in
             app.recovered.clear()
             await worker.restore()
             if not is_announced:
-                announce(metrics_port=metrics_port)
+                announce()
                 is_announced = True
     await worker.finish()
     # Nothing is pending now. Faust may wait for ever for a broker that is away.
