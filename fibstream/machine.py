@@ -16,6 +16,7 @@ from runtime.servers import kafka, redis
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from simulator import SimulatorOptions
+from sinks import SINKS
 
 GATEWAY = "websocket"  # the gateway's name among the consumers
 STAGE_READY_S = 90.0
@@ -59,7 +60,7 @@ async def machine(plan: Plan) -> AsyncIterator[Machine]:
 
 
 def _check(settings: Settings) -> None:
-    known = {"clickhouse", "redis", GATEWAY}
+    known = {*SINKS, GATEWAY}
     for name in settings.enabled_consumers:
         if name not in known:
             raise Misconfigured(

@@ -5,6 +5,7 @@ Windowed tables, ``on_window_close`` and ``exactly_once`` are not used: each los
 
 import asyncio
 import contextlib
+import gc
 import os
 from typing import Any
 
@@ -114,6 +115,9 @@ def create_app(settings: Settings) -> App:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Process trades until ``stop``; needs the topics, and creates the changelog."""
     lengths = parse_intervals(settings.kline_intervals)
+    # A record decodes into hundreds of lists that live for a moment: at the default threshold the
+    # collector runs at every record and finds nothing.
+    gc.set_threshold(100_000, 20, 100)
     await wait_for_broker(settings.kafka_bootstrap)
     changelog = changelog_topic(settings)
     await ensure_topics(settings.kafka_bootstrap, [changelog])

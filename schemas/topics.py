@@ -52,7 +52,12 @@ KLINES_LIVE = Topic(
     retention_ms=DAY_MS // 24,
 )
 PRICES = Topic(
-    name="md.prices.v1", value=PriceEnvelope, about="The last price, conflated.", compacted=True
+    name="md.prices.v1",
+    value=PriceEnvelope,
+    about="The last price, conflated.",
+    compacted=True,
+    # Readers start at its beginning: compact early, or they read days of prices for one each.
+    config={"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"},
 )
 GAPS = Topic(
     name="md.gaps.v1", value=GapEnvelope, about="Missing trade ids and what became of them."

@@ -35,7 +35,7 @@ class UnreadableBatch(ValueError):  # noqa: N818 - reads as the claim it makes
     """A record of the trades topic that is not a TradeBatch."""
 
 
-class SymbolTrades(msgspec.Struct, omit_defaults=True):
+class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
     """The trades of one symbol, oldest first; every list has the same length, at least one."""
 
     symbol: str
@@ -73,7 +73,7 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True):
         return self.flags if isinstance(self.flags, list) else [self.flags] * len(self.id)
 
 
-class TradeBatch(msgspec.Struct):
+class TradeBatch(msgspec.Struct, gc=False):
     """One record: what one exchange and channel traded in one tick, grouped by symbol."""
 
     exchange: str
@@ -117,17 +117,18 @@ def decode_batch(value: bytes) -> TradeBatch:
         n = len(group.id)
         if not (n and n == len(group.ts) == len(group.price) == len(group.qty)):
             raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
-        if not (_fits(group.side, n) and _fits(group.flags, n) and _fits(group.uid, n)):
+        side, flags, uid = group.side, group.flags, group.uid
+        if (
+            (isinstance(side, list) and len(side) != n)
+            or (isinstance(flags, list) and len(flags) != n)
+            or (uid is not None and len(uid) != n)
+        ):
             raise UnreadableBatch(f"{group.symbol}: columns of different length")
         first, last = group.first, group.last
         if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
             if first is None or last is None or not len(first) == len(last) == n:
                 raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
     return batch
-
-
-def _fits(column: object, n: int) -> bool:
-    return column.__class__ is not list or len(column) == n
 
 
 def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:

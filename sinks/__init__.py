@@ -31,8 +31,22 @@ def _memory(_settings: "Settings") -> "Sink":
     return MemorySink()
 
 
+def _console(_settings: "Settings") -> "Sink":
+    from sinks.console import ConsoleSink  # noqa: PLC0415
+
+    return ConsoleSink()
+
+
+def _file(_settings: "Settings") -> "Sink":
+    from sinks.files import FileSink  # noqa: PLC0415
+
+    return FileSink()
+
+
 SINKS: dict[str, Callable[["Settings"], "Sink"]] = {
     "clickhouse": _clickhouse,
+    "console": _console,
+    "file": _file,
     "memory": _memory,
     "redis": _redis,
 }

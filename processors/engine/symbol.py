@@ -182,6 +182,8 @@ class SymbolCandles:
                     self._ask_recompute(second.first_ms, second.last_ms)
                     continue
                 bar = found
+            if bar is second:
+                continue
             bar.merge(second)
             bar.source = second.source
             bar.was_late = bar.sealed
@@ -319,7 +321,8 @@ class SymbolCandles:
         if not bars or open_ms > bars[-1].open_ms:
             if bars:
                 self._seal(i, bars[-1], second.opened_at)
-            bar = Bar(open_ms, second.source, second.opened_at)
+            # The second itself is the first bar of the shortest window that can hold it.
+            bar = second if length == SECOND_MS else Bar(open_ms, second.source, second.opened_at)
             bars.append(bar)
             return bar
         if open_ms + length + CORRECTION_MS <= self.watermark_ms:

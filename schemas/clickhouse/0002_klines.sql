@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS klines
     first_id Int64 CODEC(ZSTD(1)),
     last_id Int64 CODEC(ZSTD(1)),
     closed Bool CODEC(ZSTD(1)),
-    rev Int64 COMMENT 'Offset of the last trade record in it' CODEC(ZSTD(1)),
+    rev Int64 COMMENT 'Offset of the last record that changed it or its proof' CODEC(ZSTD(1)),
     cause LowCardinality(String),
     quality LowCardinality(String),
     missing Int64 CODEC(ZSTD(1)),

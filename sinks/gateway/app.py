@@ -50,7 +50,7 @@ async def _serve(
         hub.is_live = True
         ready.set()
         _announce(settings.websocket_host, listener.getsockname()[1], hub)
-        await _until(stop, feed.follow(), _tick(hub), _wait_for(serving))
+        await _until(stop, feed.follow(), _tick(hub, feed), _wait_for(serving))
 
 
 def _intervals(settings: Settings) -> tuple[int, ...]:
@@ -73,10 +73,10 @@ def _announce(host: str, port: int, hub: Hub) -> None:
     announce(port=port)
 
 
-async def _tick(hub: Hub) -> None:
+async def _tick(hub: Hub, feed: Feed) -> None:
     while True:
         await asyncio.sleep(TICK_S)
-        hub.tick(time.time_ns() // 1_000_000)
+        hub.tick(time.time_ns() // 1_000_000, is_silent=feed.is_silent)
 
 
 async def _wait_for(task: asyncio.Task[None]) -> None:

@@ -3,16 +3,13 @@
 The rows are never decoded whole: what the engine wrote reaches the client digit for digit.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from runtime.errors import Poison
 from sinks.gateway.protocol import Key, klines_head
 
 
-@dataclass(frozen=True, slots=True)
-class Candle:
+class Candle(msgspec.Struct, frozen=True):
     """One revision of a candle; of two revisions the higher ``version`` is true."""
 
     timestamp: int
@@ -22,8 +19,7 @@ class Candle:
     row: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """The candles of one record; ``head`` is the envelope in which they are sent on."""
 
     head: str

@@ -39,6 +39,7 @@ class Feed:
         self._topics = {self._prefix + topic.name: topic.name for topic in (KLINES, KLINES_LIVE)}
         self._consumer: Any = None
         self._partitions: list[TopicPartition] = []
+        self._opened_ms = 0.0
 
     async def open(self) -> None:
         """Connect and find the partitions; raise Misconfigured when something is not there."""
@@ -53,11 +54,16 @@ class Feed:
         )
         await self._consumer.start()
         self._consumer.assign(self._partitions)
+        self._opened_ms = time.time() * 1_000
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        if self._consumer is None:
+            return
+        # aiokafka cancels its own fetches and, while the broker is away, lets that escape before
+        # it has closed its client: a task of its own keeps it from looking like our cancellation.
+        await asyncio.wait([asyncio.ensure_future(self._consumer.stop())])
+        await self._consumer._client.close()  # noqa: SLF001
 
     async def load(self) -> None:
         """Read the past, up to the ends that the topics have now."""
@@ -79,8 +85,10 @@ class Feed:
     @property
     def is_silent(self) -> bool:
         """Say whether the broker has not answered for some partition for long."""
-        polled = [self._consumer.last_poll_timestamp(tp) or 0 for tp in self._partitions]
-        return time.time() * 1_000 - min(polled, default=0) > SILENT_AFTER_MS
+        answered_ms = min(
+            self._consumer.last_poll_timestamp(tp) or self._opened_ms for tp in self._partitions
+        )
+        return time.time() * 1_000 - answered_ms > SILENT_AFTER_MS
 
     async def _find_partitions(self, client: AIOKafkaAdminClient) -> list[TopicPartition]:
         deadline_s = time.monotonic() + TOPICS_WITHIN_S

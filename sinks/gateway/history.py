@@ -17,7 +17,7 @@ logger = structlog.get_logger(__name__)
 CANDLES_PER_SERIES = 500
 CANDLES_PER_SERIES_MIN = 10
 BYTES_MAX = 384 << 20
-CANDLE_OVERHEAD_BYTES = 300  # the objects around a row's characters, measured
+CANDLE_OVERHEAD_BYTES = 200  # the objects around a row's characters, measured
 OLD_VERSIONS_MAX = 50_000
 
 

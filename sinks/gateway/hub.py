@@ -109,15 +109,24 @@ class Hub:
                 before = known.trade_count if known else 0
                 self.meter.add_trades(key, candle.trade_count - before)
             audience = self._audience[key]
+            if not audience:
+                continue
             metrics.QUEUED.inc(len(audience))
             slow = [c for c in audience if not c.give(key, record.head, candle)]
             for client in slow:
                 self._part_with(client)
 
-    def tick(self, now_ms: int) -> None:
-        """Once a second: tell the clients the rates."""
+    def tick(self, now_ms: int, *, is_silent: bool = False) -> None:
+        """Once a second: tell the clients the rates, and whether the source is silent."""
         figures = self.meter.tick()
-        text = protocol.stats_text({**figures, "clients": len(self.clients), "time_ms": now_ms})
+        text = protocol.stats_text(
+            {
+                **figures,
+                "clients": len(self.clients),
+                "kafka": "away" if is_silent else "up",
+                "time_ms": now_ms,
+            }
+        )
         for client in self.clients:
             if client.wants_stats:
                 client.tell_stats(text)

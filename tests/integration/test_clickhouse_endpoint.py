@@ -116,7 +116,7 @@ async def test_errors_come_as_clickhouse_sends_them(http) -> None:
 async def test_clickhouse_connect_reads_over_http(sink) -> None:
     def read() -> None:
         client = clickhouse_connect.get_client(
-            host="127.0.0.1", port=sink.facts()["http_port"], username="any", password="any"
+            host="127.0.0.1", port=sink.facts()["http_port"], username="anybody"
         )
         rows = client.query("SELECT id, price, qty FROM trades_unique ORDER BY id").result_rows
         assert rows[0] == (1, Decimal("28145.11"), Decimal("0.003"))
@@ -318,7 +318,8 @@ async def test_the_tables_have_exactly_the_columns_that_are_written(http) -> Non
         rows = await select(
             http,
             "SELECT name FROM system.columns WHERE database = 'market'"
-            f" AND table = '{table}' AND default_kind = ''",
+            " AND table = {table:String} AND default_kind = ''",
+            param_table=table,
         )
         assert rows.split() == schema.names
 

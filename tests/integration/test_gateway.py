@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from runtime.errors import Misconfigured
 from runtime.kafka import TopicSpec, ensure_topics
 from runtime.ports import free_port
+from runtime.servers.kafka import EmbeddedKafka
 from runtime.settings import Settings
 from schemas.klines import Kline, KlineEnvelope
 from schemas.topics import KLINES, KLINES_LIVE, symbol_key
@@ -91,12 +92,15 @@ class Market:
         return connect(f"ws://{self.address}{path}", **options)
 
 
+def specs(market: Market) -> list[TopicSpec]:
+    names = [market.settings.kafka_topic_prefix + topic.name for topic in (KLINES, KLINES_LIVE)]
+    return [TopicSpec(name=name, partitions=PARTITIONS) for name in names]
+
+
 @pytest.fixture
 async def market(kafka_bootstrap, topic_prefix):
     market = Market(kafka_bootstrap, topic_prefix)
-    names = [topic_prefix + topic.name for topic in (KLINES, KLINES_LIVE)]
-    specs = [TopicSpec(name=name, partitions=PARTITIONS) for name in names]
-    await ensure_topics(kafka_bootstrap, specs)
+    await ensure_topics(kafka_bootstrap, specs(market))
     await market.producer.start()
     yield market
     await market.producer.stop()
@@ -313,6 +317,33 @@ async def test_bad_settings_are_named(market, monkeypatch, change, setting):
     with pytest.raises(Misconfigured) as refused:
         await app.run(market.settings.model_copy(update=change), asyncio.Event())
     assert refused.value.setting == setting
+
+
+async def test_stopping_does_not_wait_for_a_client_that_does_not_read(market):
+    async with market.gateway():
+        slow = await _raw_client(market, receive_bytes=4_096)
+        await _flood(market, 3_000)
+        stopped_s = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - stopped_s < 10
+    slow.close()
+
+
+async def test_a_broker_that_is_away_is_told_to_clients_and_to_probes(topic_prefix, monkeypatch):
+    monkeypatch.setattr(feed, "SILENT_AFTER_MS", 1_000)
+    kafka = EmbeddedKafka(None, heap_mb=256)
+    try:
+        market = Market(await kafka.start(), topic_prefix)
+        await ensure_topics(market.settings.kafka_bootstrap, specs(market))
+        async with market.gateway(), market.client("/") as client:
+            assert (await receive(client))["kafka"] == "up"
+            await kafka.stop()
+            while (await receive(client))["kafka"] != "away":
+                pass
+            async with httpx.AsyncClient(base_url=f"http://{market.address}") as http:
+                answer = await http.get("/health/ready")
+            assert (answer.status_code, answer.json()["status"]) == (503, "kafka away")
+    finally:
+        await kafka.stop()
 
 
 async def test_stopping_ends_connections_with_a_code_that_means_restart(market):

@@ -212,7 +212,7 @@ async def produce(settings, topic, values, key=b"binance:linear:BTCUSDT") -> Non
 
 async def until(what, within_s: float = 30.0):
     async with asyncio.timeout(within_s):
-        while not (found := await what()):
+        while not (found := await what()):  # noqa: ASYNC110 - a store has no event to wait for
             await asyncio.sleep(0.05)
     return found
 

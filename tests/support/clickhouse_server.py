@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _run(self, query: str, body: bytes) -> bytes:
-        head, newline, data = body.partition(b"\n")
+        head, _, data = body.partition(b"\n")
         if not query and head.startswith(b"INSERT"):
             query, body = head.decode(), data
         if not query.upper().startswith("INSERT"):

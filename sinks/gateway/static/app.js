@@ -3,17 +3,18 @@
 
 import { CandleChart } from "./chart.js";
 import {
-  INTERVAL_HELP, duration, grouped, isCorrected, parseInterval, percent, quality, untilClose, utc,
+  INTERVAL_HELP, clock, duration, grouped, isCorrected, parseInterval, percent, quality, untilClose, utc,
 } from "./format.js";
 import { Picker } from "./picker.js";
 import { Stream } from "./stream.js";
 
 const INITIAL_CANDLES = 500;
-const CATALOGUE_INTERVAL_MS = 5_000;
+const CATALOGUE_INTERVAL_MS = 2_000;
 const byId = (id) => document.getElementById(id);
 
 const view = { series: null, intervals: [], markets: [], hint: null, answered: false, hovered: null, clockMs: 0 };
 let connection = { state: "connecting", retryAt: 0 };
+let kafkaIsAway = false;
 let lastPrice = null;
 
 const chart = new CandleChart(byId("chart"), {
@@ -35,8 +36,9 @@ function receive(message) {
   if (message.data_type === "klines") return receiveKlines(message);
   if (message.type === "stats") return showStats(message);
   if (message.type === "subscribed") {
-    view.hint = message.subscriptions[0].hint ?? null;
-    view.answered = true;
+    const [{ symbol, interval, hint }] = message.subscriptions;
+    if (symbol !== view.series.symbol || interval !== view.series.ms) return;
+    Object.assign(view, { hint: hint ?? null, answered: true });
     showMessage();
   }
   if (message.type === "error") showHelp(`${message.error}. ${message.hint}`);
@@ -77,7 +79,7 @@ function fromAddress() {
 }
 
 function firstChoice() {
-  const market = view.markets[0];
+  const market = view.markets.find((m) => m.symbol === "BTCUSDT") ?? view.markets[0];
   if (!market) return null;
   return { ...market, interval: view.intervals.includes("1m") ? "1m" : (view.intervals[0] ?? "1m") };
 }
@@ -127,11 +129,13 @@ function showHelp(text) {
 }
 
 function showConnection() {
-  const { state, retryAt, reason } = connection;
+  const { retryAt, reason } = connection;
+  const state = connection.state === "live" && kafkaIsAway ? "silent" : connection.state;
   const inMs = retryAt - Date.now();
-  const words = { connecting: "Connecting", live: "Live",
+  const words = { connecting: "Connecting", live: "Live", silent: "No data: Kafka is away",
     reconnecting: inMs > 0 ? `Reconnecting in ${duration(inMs)}` : "Reconnecting" };
   byId("connection").dataset.state = state;
+  document.body.dataset.stale = String(state !== "live");
   byId("connection").title = reason ?? "";
   setText("connection-text", words[state]);
   showMessage();
@@ -166,19 +170,19 @@ function showLegend() {
   const legend = byId("legend");
   if (row === null) return legend.replaceChildren();
   const items = [
-    ["", `${utc(row.timestamp, row.interval)} UTC`, ""],
+    ["Opened", `${utc(row.timestamp, row.interval)} UTC`, "", "unseen"],
     ["O", grouped(row.open), direction(row)], ["H", grouped(row.high), direction(row)],
     ["L", grouped(row.low), direction(row)], ["C", grouped(row.close), direction(row)],
     ["Vol", grouped(row.volume), ""], ["Trades", row.trade_count.toLocaleString("en"), ""],
-    ["", row === chart.last ? (row.closed ? "closed" : "open") : quality(row)[0], ""],
+    row === chart.last ? ["State", row.closed ? "closed" : "open", "", "unseen"]
+      : ["Quality", quality(row)[0], "", "unseen"],
   ];
   if (isCorrected(row)) items.push(["Corrected", row.cause, ""]);
-  legend.replaceChildren(...items.map(([name, value, className]) => {
+  legend.replaceChildren(...items.map(([name, value, className, nameClass = ""]) => {
     const group = document.createElement("div");
     const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
-    [dt.textContent, dd.textContent, dd.className] = [name, value, className];
-    if (name) group.append(dt);
-    group.append(dd);
+    [dt.textContent, dt.className, dd.textContent, dd.className] = [name, nameClass, value, className];
+    group.append(dt, dd);
     return group;
   }));
 }
@@ -214,6 +218,7 @@ function message() {
 
 function showStats(stats) {
   view.clockMs = stats.time_ms - Date.now();
+  kafkaIsAway = stats.kafka === "away";
   setText("rate", stats.trades_per_s.toLocaleString("en", { maximumFractionDigits: stats.trades_per_s < 10 ? 1 : 0 }));
   const { p50, p99 } = stats.latency_ms;
   setText("latency", p50 === null ? "quiet" : `${p50} ms / ${p99} ms`);
@@ -225,7 +230,7 @@ function showCountdown() {
   const row = chart.last;
   const endMs = row ? row.timestamp + row.interval : 0;
   setText("countdown", !row || connection.state !== "live" ? ""
-    : row.closed || endMs <= nowMs() ? "waiting for a trade" : `closes in ${duration(endMs - nowMs())}`);
+    : row.closed || endMs <= nowMs() ? "waiting for a trade" : `closes in ${clock(endMs - nowMs())}`);
 }
 
 function nowMs() {
@@ -288,4 +293,4 @@ showMessage();
 stream.connect();
 loadCatalogue();
 setInterval(() => { showConnection(); showCountdown(); }, 250);
-setInterval(() => { if (connection.state === "live" && !document.hidden) loadCatalogue(); }, CATALOGUE_INTERVAL_MS);
+setInterval(() => { if (connection.state === "live" && chart.last === null) loadCatalogue(); }, CATALOGUE_INTERVAL_MS);

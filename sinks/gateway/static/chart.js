@@ -7,10 +7,11 @@ const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, Cr
   globalThis.LightweightCharts;
 
 const BARS_MAX = 5_000;
-const BARS_SHOWN = 120;
+const BAR_WIDTH_PX = 8;
 
 export class CandleChart {
   rows = new Map();
+  last = null;
   #pending = new Map();
   #frame = 0;
   #intervalMs = 60_000;
@@ -18,6 +19,7 @@ export class CandleChart {
   #marked = "";
 
   constructor(element, { onHover, onChange }) {
+    this.element = element;
     this.onChange = onChange;
     this.chart = createChart(element, {
       autoSize: true,
@@ -38,16 +40,11 @@ export class CandleChart {
     this.applyTheme();
   }
 
-  get last() {
-    return this.#last;
-  }
-  #last = null;
-
   clear(intervalMs) {
     this.#intervalMs = intervalMs;
     this.rows = new Map();
     this.#pending.clear();
-    this.#last = null;
+    this.last = null;
     this.#precision = -1;
     this.candles.setData([]);
     this.volume.setData([]);
@@ -66,16 +63,18 @@ export class CandleChart {
     this.onChange();
   }
 
-  // Updates are drawn once per frame, however many come.
+  // Updates are drawn once per frame, however many come; a hidden page has no frames, but a title.
   push(rows) {
-    for (const row of rows) this.#pending.set(`${row.timestamp}`, newer(row, this.#pending.get(`${row.timestamp}`)));
+    for (const row of rows) this.#pending.set(row.timestamp, newer(row, this.#pending.get(row.timestamp)));
     while (this.#pending.size > BARS_MAX) this.#pending.delete(this.#pending.keys().next().value);
-    this.#frame ||= requestAnimationFrame(() => this.#flush());
+    if (document.hidden) this.#flush();
+    else this.#frame ||= requestAnimationFrame(() => this.#flush());
   }
 
   showLatest() {
-    const bars = this.rows.size;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(bars - BARS_SHOWN, -8), to: Math.max(bars + 5, 40) });
+    const shown = Math.max(Math.floor(this.element.clientWidth / BAR_WIDTH_PX), 30);
+    const to = this.rows.size + 5;
+    this.chart.timeScale().setVisibleLogicalRange({ from: to - shown, to });
   }
 
   applyTheme() {
@@ -105,12 +104,13 @@ export class CandleChart {
   }
 
   #flush() {
+    cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     const fresh = [...this.#pending.values()].sort((a, b) => a.timestamp - b.timestamp);
     this.#pending.clear();
     let redraw = false;
     for (const row of fresh) {
-      const isPast = this.#last !== null && row.timestamp < this.#last.timestamp;
+      const isPast = this.last !== null && row.timestamp < this.last.timestamp;
       const isNew = !this.rows.has(row.timestamp);
       if (!this.#take(row)) continue;
       if (isPast && isNew) redraw = true; // a bar between bars: the chart wants the whole series
@@ -125,7 +125,7 @@ export class CandleChart {
     const known = this.rows.get(row.timestamp);
     if (newer(row, known) === known) return false;
     this.rows.set(row.timestamp, row);
-    if (this.#last === null || row.timestamp >= this.#last.timestamp) this.#last = row;
+    if (this.last === null || row.timestamp >= this.last.timestamp) this.last = row;
     return true;
   }
 

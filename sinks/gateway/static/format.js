@@ -36,7 +36,7 @@ export function grouped(number) {
 }
 
 export function percent(from, to) {
-  const change = (Number(to) / Number(from) - 1) * 100;
+  const change = Number(((Number(to) / Number(from) - 1) * 100).toFixed(2));
   if (!Number.isFinite(change)) return "";
   const sign = change > 0 ? "+" : change < 0 ? "\u2212" : "";
   return `${sign}${Math.abs(change).toFixed(2)}%`;
@@ -48,14 +48,22 @@ export function utc(ms, intervalMs) {
   return `${text.slice(0, 10)} ${text.slice(11, intervalMs < UNIT_MS.m ? 19 : 16)}`;
 }
 
-export function duration(ms) {
+function daysToSeconds(ms) {
   const seconds = Math.max(Math.ceil(ms / 1_000), 0);
-  const [d, h, m, s] = [
-    Math.floor(seconds / 86_400), Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60,
-  ];
+  return [Math.floor(seconds / 86_400), Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
+}
+
+export function duration(ms) {
+  const [d, h, m, s] = daysToSeconds(ms);
   if (d) return `${d} d ${h} h`;
   if (h) return `${h} h ${m} min`;
   return m ? `${m} min ${s} s` : `${s} s`;
+}
+
+export function clock(ms) {
+  const [d, h, m, s] = daysToSeconds(ms);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${d ? `${d} d ` : ""}${d || h ? `${two(h)}:` : ""}${two(m)}:${two(s)}`;
 }
 
 export function untilClose(nowMs, intervalMs) {

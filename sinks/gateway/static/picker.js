@@ -31,7 +31,7 @@ export class Picker {
     this.dialog.showModal();
     this.#show(0);
     this.#markets = await this.load();
-    this.#show(0);
+    this.#show(this.#active);
   }
 
   #show(active) {
@@ -72,7 +72,7 @@ export class Picker {
   }
 
   #activate(index) {
-    this.#active = Math.min(Math.max(index, 0), this.#shown.length - 1);
+    this.#active = Math.max(Math.min(index, this.#shown.length - 1), 0);
     for (const [position, item] of [...this.list.children].entries()) {
       item.ariaSelected = String(position === this.#active);
     }

@@ -13,6 +13,7 @@ export class Stream {
   #wanted = null;
   #watchdog = 0;
   #retry = 0;
+  state = "connecting";
 
   constructor(url, { onMessage, onState }) {
     this.url = url;
@@ -33,7 +34,7 @@ export class Stream {
     socket.onmessage = (event) => {
       if (socket !== this.#socket) return;
       this.#alive();
-      if (this.#failures !== 0 || this.state !== "live") this.#live();
+      if (this.state !== "live") this.#live();
       this.onMessage(parseMessage(event.data));
     };
     socket.onclose = (event) => socket === this.#socket && this.#lost(event.reason);

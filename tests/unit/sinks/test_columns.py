@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from schemas.topics import KLINES, TRADES
 
+from schemas.topics import KLINES, TRADES
 from sinks.base import Record
 from sinks.clickhouse.columns import INT64_MAX, kline_table, trade_table
 from tests.support import market

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+
 from runtime.errors import Retriable
 from schemas.topics import TRADES
-
 from sinks.base import Batch, BatchLimits, Refused
 from sinks.worker import SinkWorker
 from tests.support import market

@@ -1,0 +1,53 @@
+"""What a batch changes in Redis, without a Redis."""
+
+import json
+from decimal import Decimal
+
+from schemas.topics import KLINES, PRICES
+from sinks.redis.rows import Keys, rows_of
+from tests.support import market
+
+KEYS = Keys("market-data", "binance")
+
+
+def rows(topic, *values):
+    return rows_of(market.batch(topic.name, list(values)).records, KEYS)
+
+
+def test_the_keys_are_those_people_know() -> None:
+    assert KEYS.price("spot") == "market-data:price:spot"
+    assert KEYS.last_closed("linear", "173m") == "market-data:last-closed:linear:173m"
+    assert KEYS.versions(KEYS.price("spot")) == "market-data:price-rev:spot"
+    assert KEYS.versions(KEYS.last_closed("spot", "1m")) == "market-data:last-closed-rev:spot:1m"
+
+
+def test_a_main_key_that_holds_a_kind_changes_nothing() -> None:
+    keys = Keys("price:x", "binance")
+    assert keys.versions(keys.price("spot")) == "price:x:price-rev:spot"
+
+
+def test_of_one_batch_only_the_newest_row_travels_and_every_candle_is_said() -> None:
+    older = market.kline(rev=9)
+    newer = market.kline(rev=5, timestamp=market.BASE_MS + 60_000)
+    found = rows(KLINES, market.klines_value(newer, older), market.klines_value(older))
+    (fields,) = found.hashes.values()
+    assert json.loads(fields["BTCUSDT"].value)["timestamp"] == newer.timestamp
+    said = [[k["rev"] for k in json.loads(message)["data"]] for _, message in found.messages]
+    assert said == [[5, 9], [9]]
+
+
+def test_an_open_candle_is_not_kept() -> None:
+    found = rows(KLINES, market.klines_value(market.kline(closed=False)))
+    assert not found.hashes
+    assert not found.messages
+
+
+def test_a_tiny_price_is_written_out() -> None:
+    found = rows(PRICES, market.price_value("0.00000001", 1))
+    assert found.hashes["market-data:price:linear"]["BTCUSDT"].value == "0.00000001"
+
+
+def test_numbers_of_a_row_stay_exact() -> None:
+    k = market.kline(close=Decimal("0.1234567890123456789"))
+    (fields,) = rows(KLINES, market.klines_value(k)).hashes.values()
+    assert '"close":0.1234567890123456789' in fields["BTCUSDT"].value
