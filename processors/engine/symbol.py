@@ -6,13 +6,12 @@ due. When it is merged changes no number: late or not is told by the watermark o
 """
 
 from collections.abc import Sequence
-from itertools import compress
-from operator import mul
 from typing import Literal, NamedTuple
 
 import orjson
 
 from processors.engine.bars import Bar, Claim
+from processors.engine.columns import is_dense_run, sum_columns
 from processors.engine.ids import Missing, SeenIds
 from schemas.intervals import SECOND_MS
 from schemas.topics import symbol_key
@@ -101,7 +100,7 @@ class SymbolCandles:
             ids[0] != seen.last_id + 1
             or ids[-1] - ids[0] != n - 1
             or group.flags
-            or (n > 1 and not _ascending(ids, times))
+            or (n > 1 and not is_dense_run(ids, times))
             or seen.last_id < seen.first_id
         ):
             self._apply_each(group, offset, source)
@@ -232,7 +231,7 @@ class SymbolCandles:
                 while times[stop] < end_ms:
                     stop += 1
             part = Bar(bar.open_ms, source, offset)
-            _sum_columns(part, group, start, stop)
+            sum_columns(part, group, start, stop)
             bar.merge(part)
             if times[stop - 1] > self.watermark_ms:
                 self.watermark_ms = times[stop - 1]
@@ -382,38 +381,3 @@ class SymbolCandles:
             first=group.first,
             last=group.last,
         )
-
-
-def _ascending(ids: list[int], times: list[int]) -> bool:
-    # sorted() of a sorted list is one C pass. n ids from first to first + n - 1, ascending and
-    # without an equal pair, are exactly the dense run; so are n equal-free sorted ones.
-    return times == sorted(times) and ids == list(range(ids[0], ids[0] + len(ids)))
-
-
-def _sum_columns(bar: Bar, group: SymbolTrades, start: int, stop: int) -> None:
-    """Fill an empty bar with trades ``start..stop`` of a group that is in order."""
-    times, ids, prices, qtys, side = group.ts, group.id, group.price, group.qty, group.side
-    first, last = group.first, group.last
-    if stop - start != len(ids):
-        cut = slice(start, stop)
-        times, ids, prices, qtys = times[cut], ids[cut], prices[cut], qtys[cut]
-        side = side if isinstance(side, int) else side[cut]
-        if first is not None and last is not None:
-            first, last = first[cut], last[cut]
-    quotes = list(map(mul, prices, qtys))
-    bar.open, bar.close = prices[0], prices[-1]
-    bar.high, bar.low = max(prices), min(prices)
-    bar.first_ms, bar.last_ms = times[0], times[-1]
-    bar.first_id, bar.last_id = ids[0], ids[-1]
-    bar.count = len(ids)
-    if first is not None and last is not None:
-        bar.count += sum(last) - sum(first)
-    bar.volume = sum(qtys)
-    bar.quote = sum(quotes)
-    if isinstance(side, int):
-        if side > 0:
-            bar.buy_volume, bar.buy_quote = bar.volume, bar.quote
-    else:
-        buys = [s > 0 for s in side]
-        bar.buy_volume = sum(compress(qtys, buys))
-        bar.buy_quote = sum(compress(quotes, buys))

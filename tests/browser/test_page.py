@@ -82,6 +82,10 @@ class Stage:
         if self._running:
             await self._running
 
+    def move_to(self, prefix: str) -> None:
+        self.settings = self.settings.model_copy(update={"kafka_topic_prefix": prefix})
+        self._rev = 0
+
     async def put(self, interval: str, back: int, close: str, *, symbol="BTCUSDT", **more) -> None:
         """A candle so many intervals ago, closed unless it is the one of now."""
         self._rev += 1
@@ -106,11 +110,15 @@ class Stage:
             await self.put(interval, back, "68050.20" if back % 2 else "67960.30", **more)
 
 
+def specs(stage: Stage) -> list[TopicSpec]:
+    names = [stage.settings.kafka_topic_prefix + topic.name for topic in (KLINES, KLINES_LIVE)]
+    return [TopicSpec(name=name, partitions=2) for name in names]
+
+
 @pytest.fixture
 async def stage(kafka_bootstrap, topic_prefix):
     stage = Stage(kafka_bootstrap, topic_prefix)
-    names = [topic_prefix + topic.name for topic in (KLINES, KLINES_LIVE)]
-    await ensure_topics(kafka_bootstrap, [TopicSpec(name=name, partitions=2) for name in names])
+    await ensure_topics(kafka_bootstrap, specs(stage))
     await stage.producer.start()
     try:
         yield stage
@@ -222,6 +230,22 @@ async def test_the_page_says_that_it_reconnects_and_misses_nothing(stage):
         await stage.start()
         await expect(connection).to_have_attribute("data-state", "live", timeout=30_000)
         await expect(page.get_by_test_id("price")).to_have_text("68,012.30")
+
+
+async def test_after_a_reconnect_the_page_shows_what_the_gateway_has_now(stage):
+    await stage.put_past("1m", 10)
+    await stage.start()
+    async with opened(stage) as page:
+        await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
+        await stage.stop()
+        stage.move_to(f"{stage.settings.kafka_topic_prefix}new.")  # a log in which revs start anew
+        await ensure_topics(stage.settings.kafka_bootstrap, specs(stage))
+        await stage.start()
+        connection = page.get_by_test_id("connection")
+        await expect(connection).to_have_attribute("data-state", "live", timeout=30_000)
+        await expect(page.get_by_test_id("price")).to_have_text("\N{EN DASH}")
+        await stage.put("1m", 1, "68033.30")
+        await expect(page.get_by_test_id("price")).to_have_text("68,033.30")
 
 
 async def test_a_symbol_is_found_by_typing_among_hundreds(stage):

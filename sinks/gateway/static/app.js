@@ -36,9 +36,12 @@ function receive(message) {
   if (message.data_type === "klines") return receiveKlines(message);
   if (message.type === "stats") return showStats(message);
   if (message.type === "subscribed") {
-    const [{ symbol, interval, hint }] = message.subscriptions;
+    const [{ symbol, interval, hint, candles }] = message.subscriptions;
     if (symbol !== view.series.symbol || interval !== view.series.ms) return;
     Object.assign(view, { hint: hint ?? null, answered: true });
+    if (candles === 0) chart.clear(view.series.ms); // else a snapshot follows
+    showQuote();
+    showLegend();
     showMessage();
   }
   if (message.type === "error") showHelp(`${message.error}. ${message.hint}`);

@@ -54,9 +54,13 @@ export class CandleChart {
     });
   }
 
-  // A snapshot is merged with what is shown: after a reconnect nothing that was there goes.
+  // A snapshot replaces what is shown: after a reconnect the gateway may serve another log, in
+  // which versions start anew.
   load(rows) {
     const wasEmpty = this.rows.size === 0;
+    this.rows = new Map();
+    this.last = null;
+    this.#pending.clear();
     for (const row of rows) this.#take(row);
     this.#redraw();
     if (wasEmpty) this.showLatest();
