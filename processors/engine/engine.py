@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from processors.engine import rows
 from processors.engine.state import dump, load
-from processors.engine.symbol import SymbolCandles
+from processors.engine.symbol import CORRECTION_MS, SymbolCandles
 from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
 from schemas.trades import TradeBatch
 
@@ -116,6 +116,34 @@ class Engine:
         for candles in sent:
             del self._fresh[candles]
 
+    def merge(self) -> None:
+        """Merge what every symbol has gathered, so that all its corrections are due."""
+        for candles in self._all():
+            candles.merge_second()
+            if candles.touched:
+                self._due[candles] = None
+
+    def unclosed(self) -> Iterator[Output]:
+        """Yield every open candle: at the end of a recording no update of it follows."""
+        for candles in self._all():
+            candles.merge_second()
+            still_open = [
+                rows.kline_row(candles, length, bar)
+                for length, bars in zip(candles.lengths, candles.bars, strict=True)
+                for bar in bars
+                if not bar.closed
+            ]
+            if still_open:
+                yield Output(KLINES_LIVE, candles.key, rows.kline_envelope(candles, still_open))
+
+    def final_ms(self) -> dict[bytes, int]:
+        """Return by symbol key until when no candle that has ended can change any more."""
+        return {
+            candles.key: candles.watermark_ms - CORRECTION_MS
+            for candles in self._all()
+            if candles.watermark_ms  # else it has no candle yet
+        }
+
     def take_trade_count(self) -> int:
         """Return how many trades were folded since the last call."""
         count, self.trades = self.trades, 0
@@ -143,6 +171,11 @@ class Engine:
                 self._due.pop(candles, None)
                 self._fresh.pop(candles, None)
                 self._dirty.pop(candles, None)
+
+    def _all(self) -> Iterator[SymbolCandles]:
+        for feeds in self._feeds.values():
+            for feed in feeds.values():
+                yield from feed.symbols.values()
 
 
 def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:

@@ -6,6 +6,7 @@ due. When it is merged changes no number: late or not is told by the watermark o
 """
 
 from collections.abc import Sequence
+from math import gcd
 from typing import Literal, NamedTuple
 
 import orjson
@@ -62,6 +63,7 @@ class SymbolCandles:
         "price_scale",
         "qty_scale",
         "recv_ms",
+        "step_ms",
         "symbol",
         "touched",
         "watermark_ms",
@@ -75,6 +77,7 @@ class SymbolCandles:
         self.name = orjson.dumps(symbol).decode()  # as it stands in a row
         self.live_at_ms = 0  # when the open candles may be published next
         self.lengths = tuple(lengths)
+        self.step_ms = gcd(*self.lengths)  # every window ends on a multiple of it
         self.bars: list[list[Bar]] = [[] for _ in self.lengths]  # oldest first, as in ``lengths``
         self.ids = SeenIds()
         self.offset = -1  # of the last record applied
@@ -200,8 +203,8 @@ class SymbolCandles:
                 return second
             self.merge_second()
         self._second = second = Bar(open_ms, source, offset)
-        length = self.lengths[0]
-        end_ms = open_ms - open_ms % length + length
+        step_ms = self.step_ms
+        end_ms = open_ms - open_ms % step_ms + step_ms
         if end_ms < self.next_close_ms:
             self.next_close_ms = end_ms
         return second
