@@ -101,10 +101,10 @@ class Engine:
                         self._dirty[candles] = partition
 
     def outputs(self, now_ms: int, caught_up: Collection[int]) -> Iterator[Output]:
-        """Yield what is due: closed candles and gaps at once, open candles throttled."""
-        for candles in self._due:
-            yield from _due_outputs(candles)
-        self._due.clear()
+        """Yield what is due: closed candles and gaps at once, open candles throttled.
+
+        Once it is exhausted nothing waits to be published but throttled open candles.
+        """
         slow_ms = self._live_every_ms * LAGGING_LIVE_FACTOR
         sent = []
         for candles, partition in self._fresh.items():
@@ -113,8 +113,14 @@ class Engine:
                 candles.live_at_ms = now_ms + every_ms
                 sent.append(candles)
                 yield from _live_outputs(candles)
+                # Merging its second may have sealed a candle that the clock had closed.
+                if candles.touched or candles.late:
+                    self._due[candles] = None
         for candles in sent:
             del self._fresh[candles]
+        for candles in self._due:
+            yield from _due_outputs(candles)
+        self._due.clear()
 
     def merge(self) -> None:
         """Merge what every symbol has gathered, so that all its corrections are due."""

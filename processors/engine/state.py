@@ -10,7 +10,7 @@ import orjson
 
 from processors.engine.bars import Bar
 from processors.engine.ids import Missing
-from processors.engine.symbol import NEVER_MS, SymbolCandles
+from processors.engine.symbol import SymbolCandles
 
 VERSION = 1
 _PLAIN = (
@@ -28,15 +28,17 @@ class UnknownState(ValueError):  # noqa: N818 - reads as the claim it makes
 
 
 def dump(candles: SymbolCandles) -> bytes:
-    """Return the state; the gathered second is merged first."""
-    candles.merge_second()
-    ids = candles.ids
+    """Return the state. What is to be published is not in it: publish first."""
+    if candles.touched or candles.gaps or candles.late:
+        raise AssertionError("outputs come before states: a crash in between would lose them")
+    ids, second = candles.ids, candles.second
     return orjson.dumps(
         {
             "v": VERSION,
             "scalars": [getattr(candles, name) for name in _SCALARS],
             "ids": [ids.first_id, ids.last_id, ids.first_ms, ids.last_ms],
             "missing": [list(gap) for gap in ids.missing],
+            "second": None if second is None else _dump_bar(second),
             "bars": {
                 str(length): [_dump_bar(bar) for bar in bars]
                 for length, bars in zip(candles.lengths, candles.bars, strict=True)
@@ -60,17 +62,11 @@ def load(key: bytes, value: bytes, lengths: Sequence[int]) -> SymbolCandles:
         ids.missing = [Missing(*gap) for gap in record["missing"]]
         for i, length in enumerate(candles.lengths):
             candles.bars[i] = [_load_bar(bar) for bar in record["bars"].get(str(length), ())]
+        if record["second"] is not None:
+            candles.second = _load_bar(record["second"])
     except (KeyError, TypeError, ValueError) as e:
         raise UnknownState(f"state of {symbol}: {e!r}") from e
-    candles.next_close_ms = min(
-        (
-            bar.open_ms + length
-            for length, bars in zip(candles.lengths, candles.bars, strict=True)
-            for bar in bars
-            if not bar.closed
-        ),
-        default=NEVER_MS,
-    )
+    candles.find_next_close()
     return candles
 
 

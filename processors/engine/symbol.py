@@ -1,7 +1,7 @@
 """SymbolCandles: every candle of one symbol, folded from its trade groups.
 
 The cost of a trade does not grow with the number of intervals: trades gather in one bar of a second
-(``_second``), which is merged into the intervals' bars only when the second ends or something is
+(``second``), which is merged into the intervals' bars only when the second ends or something is
 due. When it is merged changes no number: late or not is told by the watermark of the trades alone.
 """
 
@@ -46,7 +46,6 @@ class SymbolCandles:
     """
 
     __slots__ = (
-        "_second",
         "bars",
         "channel",
         "duplicates",
@@ -63,6 +62,7 @@ class SymbolCandles:
         "price_scale",
         "qty_scale",
         "recv_ms",
+        "second",
         "step_ms",
         "symbol",
         "touched",
@@ -90,7 +90,7 @@ class SymbolCandles:
         self.gaps: list[GapChange] = []
         self.late: tuple[int, int] | None = None
         self.duplicates = 0
-        self._second: Bar | None = None
+        self.second: Bar | None = None
 
     def apply(self, group: SymbolTrades, offset: int, source: Source) -> None:
         """Fold one group; ``offset`` is its record's, and records come in order of offsets."""
@@ -111,7 +111,7 @@ class SymbolCandles:
         seen.last_id = ids[-1]
         seen.last_ms = times[-1]
         if n < COLUMNS_PAY_FROM:
-            second = self._second
+            second = self.second
             if (
                 second is not None
                 and second.last_ms <= times[0]
@@ -145,6 +145,18 @@ class SymbolCandles:
                 del bars[0]
         self.next_close_ms = next_close_ms
 
+    def find_next_close(self) -> None:
+        """Work out ``next_close_ms`` of a state that was loaded."""
+        ends_ms = [
+            bar.open_ms + length
+            for length, bars in zip(self.lengths, self.bars, strict=True)
+            for bar in bars
+            if not bar.closed
+        ]
+        if self.second is not None:
+            ends_ms.append(self._next_end_ms(self.second.open_ms))
+        self.next_close_ms = min(ends_ms, default=NEVER_MS)
+
     def tell_claims(self) -> None:
         """Fix what is proven about the touched bars, as of this record.
 
@@ -168,10 +180,10 @@ class SymbolCandles:
 
     def merge_second(self) -> None:
         """Merge the gathered second into the bars of every interval."""
-        second = self._second
+        second = self.second
         if second is None:
             return
-        self._second = None
+        self.second = None
         at_ms = second.open_ms
         for i, length in enumerate(self.lengths):
             open_ms = at_ms - at_ms % length
@@ -196,18 +208,21 @@ class SymbolCandles:
 
     def _gather(self, at_ms: int, source: Source, offset: int) -> Bar:
         """Return the bar of the second that holds ``at_ms``, the one before it merged."""
-        second = self._second
+        second = self.second
         open_ms = at_ms - at_ms % SECOND_MS
         if second is not None:
             if second.open_ms == open_ms and second.source == source:
                 return second
             self.merge_second()
-        self._second = second = Bar(open_ms, source, offset)
-        step_ms = self.step_ms
-        end_ms = open_ms - open_ms % step_ms + step_ms
+        self.second = second = Bar(open_ms, source, offset)
+        end_ms = self._next_end_ms(open_ms)
         if end_ms < self.next_close_ms:
             self.next_close_ms = end_ms
         return second
+
+    def _next_end_ms(self, at_ms: int) -> int:
+        """Return before which time no window that holds ``at_ms`` ends."""
+        return at_ms - at_ms % self.step_ms + self.step_ms
 
     def _take_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
         sides = group.side
