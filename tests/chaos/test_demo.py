@@ -64,12 +64,15 @@ async def test_interrupting_a_demo_leaves_no_process_behind(tmp_path: Path) -> N
     process.terminate()
     await asyncio.wait_for(process.communicate(), 25)
     assert process.returncode == 0
-    left = [
+    assert processes_of(tmp_path) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    return [
         path.parent.name
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if str(tmp_path).encode() in _read(path)
+        if str(folder).encode() in _read(path)
     ]
-    assert left == []
 
 
 def _read(path: Path) -> bytes:
