@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
 from typing import Any
 
 import faust
 import structlog
+import uvloop
 from aiokafka import AIOKafkaProducer
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
@@ -118,6 +120,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # A record decodes into hundreds of lists that live for a moment: at the default threshold the
     # collector runs at every record and finds nothing.
     gc.set_threshold(100_000, 20, 100)
+    # Faust's consumer has a thread of its own: a loop in C, and short turns at the interpreter, or
+    # it waits 5 ms for every piece of a fetch while records are folded.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    sys.setswitchinterval(0.0005)
     await wait_for_broker(settings.kafka_bootstrap)
     changelog = changelog_topic(settings)
     await ensure_topics(settings.kafka_bootstrap, [changelog])

@@ -27,7 +27,7 @@ from schemas.topics import TRADES
 
 PARTITIONS = 4
 TRADES_OF: Mapping[Shape, int] = {"bulk": 12_000_000, "live": 3_000_000}
-POLL_S = 0.05
+POLL_S = 0.25  # each look costs the worker a few milliseconds
 WITHIN_S = 300.0
 
 
