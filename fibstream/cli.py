@@ -98,6 +98,58 @@ def demo(
     raise typer.Exit(code)
 
 
+@app.command()
+def up(run_for_s: RunFor = None) -> None:
+    """Run everything on this machine, streaming from the exchange itself."""
+    raise typer.Exit(stages.up(stages.checked_settings(), run_for_s=run_for_s))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[str], typer.Argument(help="Recorded frames, one a line; - is stdin.")],
+    channel: Annotated[str, typer.Option(help="linear or spot.")],
+    exchange: Annotated[str, typer.Option(help="The exchange that sent them.")] = "binance",
+    to: Annotated[str, typer.Option(help="events or klines.")] = "klines",
+    intervals: Annotated[
+        str | None, typer.Option(help="1m,5m,...; else STREAMER_KLINE_INTERVALS.")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Exit 1 when a frame is refused.")] = False,
+    as_json: Annotated[bool, typer.Option("--summary-json", help="The summary as JSON.")] = False,
+) -> None:
+    """Turn recorded frames into rows on stdout: exactly what the pipeline would have made.
+
+    Times of receipt are taken from X.recv_ts.gz beside X.jsonl.gz; without it a trade is received
+    when it happens.
+    """
+    from fibstream.replay import ReplayOptions, run_replay
+
+    run_replay(
+        ReplayOptions(
+            exchange=exchange,
+            channel=channel,
+            files=files,
+            to=to,
+            intervals=intervals,
+            settings=stages.checked_settings(),
+            is_strict=strict,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check every setting and dependency, and say what to do."""
+    from fibstream import doctor as doctors
+
+    findings = doctors.diagnose()
+    if as_json:
+        typer.echo(json.dumps(doctors.report(findings)))
+    else:
+        doctors.show(findings, console)
+    raise typer.Exit(doctors.exit_code(findings))
+
+
 bench = typer.Typer(no_args_is_help=True, help="Measure on this machine, on a real broker.")
 app.add_typer(bench, name="bench")
 

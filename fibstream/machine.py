@@ -13,12 +13,14 @@ from runtime.child import ChildSpec
 from runtime.errors import Misconfigured
 from runtime.ports import check_port
 from runtime.servers import kafka, redis
+from runtime.servers.folder import make_data_dir
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from simulator import SimulatorOptions
 from sinks import SINKS
 
 GATEWAY = "websocket"  # the gateway's name among the consumers
+CONSUMERS = (*SINKS, GATEWAY)
 STAGE_READY_S = 90.0
 
 
@@ -60,14 +62,14 @@ async def machine(plan: Plan) -> AsyncIterator[Machine]:
 
 
 def _check(settings: Settings) -> None:
-    known = {*SINKS, GATEWAY}
     for name in settings.enabled_consumers:
-        if name not in known:
+        if name not in CONSUMERS:
             raise Misconfigured(
                 "STREAMER_ENABLED_CONSUMERS",
                 f"there is no consumer {name!r}",
-                remedy=f"Known: {', '.join(sorted(known))}",
+                remedy=f"Known: {', '.join(CONSUMERS)}",
             )
+    make_data_dir(settings.data_dir)
     if GATEWAY in settings.enabled_consumers:
         check_port(settings.websocket_host, settings.websocket_port, "STREAMER_WEBSOCKET_PORT")
 

@@ -6,14 +6,16 @@ Stages are imported when they are asked for, so that a Redis sink does not load 
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ingest.exchanges import exchange as exchange_named
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
 from runtime.metrics import serve_metrics
+from runtime.servers.folder import make_data_dir
 from runtime.settings import Settings, load_settings
 from runtime.shutdown import run as run_until_stopped
 from schemas.intervals import BadInterval, parse_intervals
@@ -29,8 +31,9 @@ Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 
 def checked_settings(**overrides: object) -> Settings:
-    """Read the settings and check what only the schemas can judge; raise Misconfigured."""
+    """Read the settings and check what only other packages can judge; raise Misconfigured."""
     settings = load_settings(**overrides)
+    exchange_named(settings.exchange)
     try:
         parse_intervals(settings.kline_intervals)
     except BadInterval as e:
@@ -42,6 +45,8 @@ def checked_settings(**overrides: object) -> Settings:
 
 def deployed_settings() -> Settings:
     """Read the settings of a process that is deployed alone: it must be told where Kafka is."""
+    from runtime.kafka import parse_bootstrap
+
     settings = checked_settings()
     if not settings.kafka_bootstrap:
         raise Misconfigured(
@@ -49,6 +54,7 @@ def deployed_settings() -> Settings:
             "is not set, and a single stage starts no broker of its own",
             remedy="Set it to host:port of the broker, or run `fibstream up` for everything.",
         )
+    parse_bootstrap(settings.kafka_bootstrap)
     return settings
 
 
@@ -72,6 +78,7 @@ def process() -> int:
     """Run one Faust worker."""
     from processors.app import run
 
+    make_data_dir(deployed_settings().data_dir)  # Faust wants a folder of its own there
     return run_stage("process", run)
 
 
@@ -95,13 +102,24 @@ def up(settings: Settings, *, run_for_s: float | None = None) -> int:
 
     configure_logging(settings, process="up")
 
-    async def main(stop: asyncio.Event) -> None:
+    async def work(stop: asyncio.Event) -> None:
         async with machine(Plan(settings=settings)) as running:
             announce_page(running.stages.facts)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(running.stages.wait(stop), run_for_s)
 
-    return run_until_stopped(main)
+    return run_until_stopped(lambda stop: _unless_stopped(work(stop), stop))
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run ``work``; cancel it when told to stop, for it may be waiting for a start."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
 
 
 def announce_page(facts: dict[str, dict[str, object]]) -> None:
@@ -119,8 +137,8 @@ def run_demo(
     configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="demo")
     reports: list[dict[str, Any] | None] = []
 
-    async def main(stop: asyncio.Event) -> None:
+    async def work(stop: asyncio.Event) -> None:
         reports.append(await play(settings, options, stop, console))
 
-    code = run_until_stopped(main)
+    code = run_until_stopped(lambda stop: _unless_stopped(work(stop), stop))
     return code, reports[0] if reports else None

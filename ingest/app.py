@@ -104,7 +104,7 @@ async def choose(
 ) -> symbols.Chosen:
     """Ask the exchange what it trades, and return what shall be streamed per channel."""
     listed: dict[Channel, list[Instrument]] = {}
-    volumes = {}
+    counts = {}
     for market in markets:
         base = endpoints.rest(settings, exchange, market)
         try:
@@ -112,11 +112,12 @@ async def choose(
                 await rest.get(base, market.instruments_path)
             )
             if settings.exchange_load_all_symbols:
-                volumes[market.channel] = market.volumes(await rest.get(base, market.volumes_path))
+                tickers = await rest.get(base, market.tickers_path)
+                counts[market.channel] = market.trade_counts(tickers)
         except Poison as e:
             raise base.wrong(f"does not answer like {exchange.name}: {e.reason}") from e
     if settings.exchange_load_all_symbols:
-        return symbols.busiest(listed, volumes, settings.exchange_symbols_limit)
+        return symbols.busiest(listed, counts, settings.exchange_symbols_limit)
     return symbols.configured(listed, settings.exchange_symbols)
 
 

@@ -14,6 +14,8 @@ class Endpoint:
 
     url: str
     setting: str
+    is_override: bool = False
+    """The operator's own: when nobody ever answers there, it is wrong."""
 
     def wrong(self, problem: str) -> Misconfigured:
         """Return the operator's error about this URL."""
@@ -38,7 +40,12 @@ def _endpoint(
     settings: Settings, exchange: Exchange, market: Market, suffix: str, schemes: tuple[str, str]
 ) -> Endpoint:
     name = f"{exchange.name}_{market.channel}_{suffix}"
-    endpoint = Endpoint(str(getattr(settings, name)).rstrip("/"), f"STREAMER_{name.upper()}")
+    url = str(getattr(settings, name))
+    endpoint = Endpoint(
+        url.rstrip("/"),
+        f"STREAMER_{name.upper()}",
+        is_override=url != type(settings).model_fields[name].default,
+    )
     try:
         parts = urlsplit(endpoint.url)
         port = parts.port  # raises on what is no port

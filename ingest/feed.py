@@ -1,7 +1,7 @@
 """Keeps one packed set of streams connected, for ever.
 
-A planned end is overlapped: the successor is live before the old connection is closed, so that
-nothing is missed, and the intake drops what both deliver.
+A planned end is overlapped: the successor is live for a moment before the old connection is
+closed, so that nothing is missed, and the intake drops what both deliver.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ RETIRE_EARLY_S = 3_600.0  # before the venue ends the connection by its age
 RETIRE_SPREAD_S = 1_800.0  # so that sockets opened together are not replaced together
 STALE_AFTER_S = 60.0
 STALE_AFTER_MAX_S = 600.0  # quiet symbols: every silent connection doubles the patience
+OVERLAP_S = 2.0  # the old connection may still have frames on the way, or unread
 PROVEN_AFTER_S = 10.0  # a connection that lasted this long ends a row of failures
 
 
@@ -69,8 +70,11 @@ class Feed:
                 if link.live.is_set():
                     self.live.set()
                     self._opened_once = True
-                    await _end(retiring)
-                    retiring = None
+                    if retiring is not None:
+                        await _either(current, self._route.room)  # closed, nothing is read
+                        await asyncio.wait({current}, timeout=OVERLAP_S)
+                        await _end(retiring)
+                        retiring = None
                 await _either(current, link.retiring)
                 if not current.done():
                     logger.info("socket_retiring", url=self._route.url)

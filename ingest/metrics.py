@@ -12,7 +12,7 @@ duplicates = Counter(
 refused = Counter("fibstream_ingest_refused", "Frames that could not be read.", _MARKET)
 dead_letters_suppressed = Counter(
     "fibstream_ingest_dead_letters_suppressed",
-    "Unreadable frames above the rate that dead letters are written at.",
+    "Unreadable frames above the rate or the number of dead letters that are kept.",
 )
 connection_failures = Counter(
     "fibstream_ingest_connection_failures", "Connection attempts that failed.", _MARKET

@@ -27,6 +27,7 @@ TICK_MAX_S = 0.050
 TICK_GROWTH_S = 0.75e-6  # per trade/s: 20 ms at 20,000 trades/s, 50 ms at 60,000
 IN_FLIGHT_RECORDS_MAX = 64  # more unacknowledged records mean that Kafka wants fewer, larger ones
 DEAD_LETTERS_PER_S_MAX = 100
+DEAD_LETTERS_WAITING_MAX = 1_000  # while Kafka is away
 DEAD_LETTER_BYTES_MAX = 512 * 1024  # base64 of it stays below Kafka's 1 MB
 
 
@@ -85,9 +86,10 @@ class Publisher:
             logger.warning("kafka_behind", buffered_rows=self._rows)
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """Queue a dead letter, unless a flood of them came this second."""
+        """Queue a dead letter, unless a flood of them came this second, or too many wait."""
         now_s = time.monotonic()
-        if self._dead_letter_budget.wait_s(now_s) > 0:
+        is_full = len(self._dead_letters) >= DEAD_LETTERS_WAITING_MAX
+        if is_full or self._dead_letter_budget.wait_s(now_s) > 0:
             metrics.dead_letters_suppressed.inc()
             return
         self._dead_letter_budget.spend(now_s)

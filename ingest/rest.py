@@ -1,10 +1,12 @@
 """GET from a venue's REST API: bounded, patient, and obedient to Retry-After.
 
-A wrong address is the operator's error at once; everything that may pass is repeated.
+A wrong address is the operator's error; everything that may pass is repeated. Silence at the
+venue's own address may pass, but an address that the operator set must answer soon.
 """
 
 import asyncio
 import random
+import time
 
 import httpx
 import structlog
@@ -17,18 +19,31 @@ from runtime.errors import Retriable
 logger = structlog.get_logger(__name__)
 
 TIMEOUT_S = 30.0
+OVERRIDE_ANSWERS_WITHIN_S = 10.0
 BODY_BYTES_MAX = 64 << 20  # spot exchangeInfo is ~10 MB
+
+
+class Unreachable(Retriable):
+    """Nobody answers at the address."""
 
 
 async def get(endpoint: Endpoint, path: str) -> bytes:
     """Return the body; raise Misconfigured when the address can never give it."""
     url = endpoint.url + path
     failures = 0
+    began_s = time.monotonic()
     async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
         while True:
             try:
                 return await _once(client, endpoint, url)
             except Retriable as e:
+                silent_s = time.monotonic() - began_s
+                if (
+                    endpoint.is_override
+                    and isinstance(e, Unreachable)
+                    and silent_s > OVERRIDE_ANSWERS_WITHIN_S
+                ):
+                    raise endpoint.wrong(f"does not answer ({e.reason})") from e
                 failures += 1
                 pause_s = max(e.retry_after_s, backoff_s(failures, random.random()))  # noqa: S311
                 metrics.rest_retries.inc()
@@ -45,7 +60,7 @@ async def _once(client: httpx.AsyncClient, endpoint: Endpoint, url: str) -> byte
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
         raise endpoint.wrong(f"is not a URL ({e})") from e
     except httpx.TransportError as e:
-        raise Retriable(f"{type(e).__name__}: {e}", retry_after_s=0.0) from e
+        raise Unreachable(f"{type(e).__name__}: {e}", retry_after_s=0.0) from e
     raise AssertionError("every status is a body or an error")
 
 

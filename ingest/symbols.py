@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import structlog
 
@@ -40,16 +39,15 @@ def configured(instruments: Instruments, wanted: Sequence[str]) -> Chosen:
 
 def busiest(
     instruments: Instruments,
-    volumes: Mapping[Channel, Mapping[str, Decimal]],
+    trade_counts: Mapping[Channel, Mapping[str, int]],
     limit: int | None,
 ) -> Chosen:
-    """Return every streamed symbol per channel, by turnover, at most ``limit`` a channel."""
-    none = Decimal(0)
+    """Return every streamed symbol per channel, by trades, at most ``limit`` a channel."""
     chosen: Chosen = {}
     for channel, listed in instruments.items():
-        turnover = volumes.get(channel, {})
+        counts = trade_counts.get(channel, {})
         streamed = [i for i in listed if i.is_streamed]
-        streamed.sort(key=lambda i: (-turnover.get(i.symbol, none), i.symbol))
+        streamed.sort(key=lambda i: (-counts.get(i.symbol, 0), i.symbol))
         chosen[channel] = streamed[:limit]
     if not any(chosen.values()):
         raise Misconfigured(

@@ -60,6 +60,12 @@ class App(faust.App):
         """Return the flow control shared by every stream."""
         return KeepingFlowControl()
 
+    def is_expelled(self) -> bool:
+        """Say whether the group has dropped this worker, which Faust has yet to be told."""
+        consumer: Any = self.consumer
+        coordinator = consumer._thread._consumer._coordinator  # noqa: SLF001 - no public way
+        return bool(coordinator.generation < 0)
+
     def on_rebalance_end(self) -> None:
         """Tell that the tables are recovered and the partitions are ours."""
         super().on_rebalance_end()
@@ -147,7 +153,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     worker = _wire(app, checkpoint, settings)
     try:
-        await app.start()
         await _serve(app, worker, stop)
     finally:
         await producer.stop()
@@ -175,7 +180,9 @@ def _wire(app: App, checkpoint: Checkpoint, settings: Settings) -> Worker:
 async def _serve(app: App, worker: Worker, stop: asyncio.Event) -> None:
     """Keep the worker beating through rebalances; end it when asked, or when Faust ends."""
     pulse = asyncio.create_task(worker.pulse())
+    watch = asyncio.create_task(worker.watch())
     stopping = asyncio.create_task(stop.wait())
+    await app.start()
     ended = asyncio.create_task(app.wait_until_stopped())
     is_announced = False
     while not stopping.done():
@@ -198,4 +205,5 @@ async def _serve(app: App, worker: Worker, stop: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(app.stop(), STOP_WITHIN_S)
     pulse.cancel()
+    watch.cancel()
     metrics.symbols.set(0)

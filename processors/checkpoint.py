@@ -6,7 +6,7 @@ says where reading goes on; Faust's committed offset may lag, or run ahead over 
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -52,8 +52,12 @@ class Checkpoint:
             self.put(self.engine.outputs(now_ms, set(caught_up)))
             await self._outbox.send()
 
-    async def save(self, now_ms: int) -> Mapping[bytes, bytes]:
-        """Make everything read so far durable and ack it; return the states written."""
+    async def save(self, now_ms: int, may_write: Callable[[], bool]) -> Mapping[bytes, bytes]:
+        """Make everything read so far durable and ack it; return the states written.
+
+        ``may_write`` is asked at the last moment: a state written late, by a process that stood
+        still, would undo what the partition's new owner has written meanwhile.
+        """
         async with self._lock:
             # Outputs, states, positions and events are taken in one step, before the first await.
             self.put(self.engine.outputs(now_ms, ()))
@@ -63,6 +67,8 @@ class Checkpoint:
             try:
                 await self._outbox.send()
                 await self._outbox.arrived()
+                if not may_write():
+                    return {}
                 for partition, key, value in states:
                     self._outbox.put(self._changelog, partition, key, value)
                 for partition, offset in positions.items():

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -12,13 +12,15 @@ from faust.types import TP
 
 from processors import metrics
 from processors.checkpoint import EXIT_LOST, Checkpoint, position_key
+from processors.watchdog import Unfit, Watchdog
+from runtime.errors import Misconfigured
 from runtime.kafka import partition_for
 from runtime.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
 PULSE_S = 0.02
-STUCK_S = 15.0  # lag and no progress for so long: end, and let the supervisor restart
+WATCH_S = 0.1
 
 
 class Worker:
@@ -37,45 +39,68 @@ class Worker:
         self._every_s = settings.checkpoint_interval_ms / 1_000
         self._records_max = settings.checkpoint_records_max
         self._saved_s = 0.0
-        self._progress_s = time.monotonic()
-        self._progress: Mapping[int, int] = {}
+        self._tenure = 0  # counts rebalances: what began before one must not be finished after it
+        self._watchdog = Watchdog(time.monotonic())
 
     async def restore(self) -> None:
         """Take over the assigned partitions: states and positions from the recovered table."""
-        tps = {tp for tp in self._app.consumer.assignment() if tp.topic == self._topic}
-        earliest = await self._app.consumer.earliest_offsets(*tps)
+        tenure, consumer = self._tenure, self._app.consumer
+        tps = [tp for tp in consumer.assignment() if tp.topic == self._topic]
+        earliest = await consumer.earliest_offsets(*tps)
+        ends = await consumer.highwaters(*tps)
+        if tenure != self._tenure:
+            return  # another rebalance began meanwhile; at its end we are here again
         stored: Mapping[bytes, bytes] = dict(self._table.data.data)
-        states: dict[int, dict[bytes, bytes]] = {tp.partition: {} for tp in tps}
+        positions = {tp: self._position(tp, stored, earliest[tp] or 0, ends[tp] or 0) for tp in tps}
+        states = self._states(stored, (tp.partition for tp in tps))
+        for tp, position in positions.items():
+            self.checkpoint.engine.restore(tp.partition, states[tp.partition])
+            self.checkpoint.next_offset[tp.partition] = position
+        for tp, position in positions.items():
+            await consumer.seek(tp, position)
+        if tenure != self._tenure:
+            return
+        self._watchdog.restored()
+        count = sum(map(len, states.values()))
+        metrics.symbols.set(count)
+        logger.info("partitions_restored", partitions=sorted(states), symbols=count)
+        self.restored.set()
+
+    def _states(
+        self, stored: Mapping[bytes, bytes], partitions: Iterable[int]
+    ) -> dict[int, dict[bytes, bytes]]:
+        states: dict[int, dict[bytes, bytes]] = {partition: {} for partition in partitions}
         for key, value in stored.items():
             # Keys of partitions lost earlier stay in the memory store: read only our own.
             if not key.startswith(b"@"):
                 mine = states.get(partition_for(key, self._partitions))
                 if mine is not None:
                     mine[key] = value
-        for tp in tps:
-            partition = tp.partition
-            self.checkpoint.engine.restore(partition, states[partition])
-            saved = int(stored.get(position_key(partition), 0))
-            # Retention may have removed what was never read; nothing can be read before it.
-            position = max(saved, earliest[tp] or 0)
-            if position > saved > 0:
-                logger.error(
-                    "records_lost_to_retention", partition=partition, first=saved, next=position
-                )
-            self.checkpoint.next_offset[partition] = position
-            await self._app.consumer.seek(tp, position)
-        self._progress_s = time.monotonic()
-        metrics.symbols.set(sum(map(len, states.values())))
-        logger.info(
-            "partitions_restored", partitions=sorted(states), symbols=sum(map(len, states.values()))
-        )
-        self.restored.set()
+        return states
+
+    def _position(self, tp: TP, stored: Mapping[bytes, bytes], earliest: int, end: int) -> int:
+        saved = int(stored.get(position_key(tp.partition), 0))
+        if saved > end:
+            raise Misconfigured(
+                "STREAMER_KAFKA_TOPIC_PREFIX",
+                f"partition {tp.partition} of {tp.topic} ends at {end}, and was read up to {saved}:"
+                " it is not the topic that this state was made from",
+                remedy="Delete the worker's changelog topic as well, or use another prefix.",
+            )
+        if earliest > saved > 0:
+            # Retention removed what was never read; nothing can be read before it.
+            logger.error(
+                "records_lost_to_retention", partition=tp.partition, first=saved, next=earliest
+            )
+        return max(saved, earliest)
 
     def forget(self) -> None:
         """Drop the partitions: a rebalance has begun."""
+        self._tenure += 1
         self.restored.clear()
         self.is_sought.clear()
         self.checkpoint.forget()
+        self._watchdog.forgot(time.monotonic())
 
     async def seek_back(self, tp: TP, expected: int, offset: int) -> None:
         """Read again what Faust skipped; the events in between are dropped without ack."""
@@ -86,15 +111,25 @@ class Worker:
         logger.warning("hole_found", partition=tp.partition, expected=expected, got=offset)
         await self._app.consumer.seek(tp, expected)
 
-    async def yield_if_full(self) -> None:
+    async def save_if_full(self) -> None:
         """Save at once when many records wait: the bound of what a crash replays."""
         if len(self.checkpoint.events) >= self._records_max:
             await self.save()
 
     async def save(self) -> None:
         """Write a checkpoint and remember its states where a rebalance would look for them."""
+        tenure = self._tenure
         self._saved_s = time.monotonic()
-        self._table.data.data.update(await self.checkpoint.save(_now_ms()))
+        states = await self.checkpoint.save(_now_ms(), lambda: self._may_write(tenure))
+        if tenure == self._tenure:
+            self._table.data.data.update(states)
+
+    def _may_write(self, tenure: int) -> bool:
+        """Say whether the states taken in this tenure are ours to write; raise when we are out."""
+        self._watchdog.wake(time.monotonic())
+        if self._app.is_expelled():
+            raise Unfit("its group went on without it")
+        return tenure == self._tenure
 
     async def finish(self) -> None:
         """Save for the last time and read no more."""
@@ -109,6 +144,16 @@ class Worker:
             if self.restored.is_set():
                 await self._beat()
 
+    async def watch(self) -> None:
+        """End the process when it must not go on, until it is cancelled."""
+        while True:
+            try:
+                self._watchdog.wake(time.monotonic())
+            except Unfit as e:
+                logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
+                os._exit(EXIT_LOST)
+            await asyncio.sleep(WATCH_S)
+
     async def _beat(self) -> None:
         now_ms = _now_ms()
         lags = self._lags()
@@ -119,8 +164,8 @@ class Worker:
             for partition, lag in lags.items():
                 metrics.lag.labels(partition).set(lag)
             metrics.trades.inc(self.checkpoint.engine.take_trade_count())
+            self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
             await self.save()
-            self._watch(lags)
 
     def _lags(self) -> dict[int, int]:
         lags = {}
@@ -132,15 +177,6 @@ class Worker:
             # Before the first fetch it is unknown: then we are not known to have caught up.
             lags[partition] = 1 if highwater is None else highwater - position
         return lags
-
-    def _watch(self, lags: Mapping[int, int]) -> None:
-        positions = dict(self.checkpoint.next_offset)
-        now_s = time.monotonic()
-        if positions != self._progress or not any(lag > 0 for lag in lags.values()):
-            self._progress, self._progress_s = positions, now_s
-        elif now_s - self._progress_s > STUCK_S:
-            logger.error("worker_stuck", lags=dict(lags), stuck_s=STUCK_S)
-            os._exit(EXIT_LOST)
 
 
 def _now_ms() -> int:

@@ -5,13 +5,14 @@ operator's to decide on.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaClient
+from aiokafka import AIOKafkaClient, AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.partitioner import murmur2
@@ -92,6 +93,17 @@ async def wait_for_broker(bootstrap: str, *, timeout_s: float = 30.0) -> None:
                 "broker of `fibstream up`.",
             )
         await asyncio.sleep(PROBE_INTERVAL_S)
+
+
+async def close_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group, if there is one, and disconnect."""
+    # aiokafka cancels its own fetches and, while the broker is away, lets that escape before it
+    # has closed its client: a task of its own keeps it from looking like our cancellation.
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([stopping])
+    await consumer._client.close()  # noqa: SLF001
+    with contextlib.suppress(asyncio.CancelledError, kafka_errors.KafkaError):
+        stopping.result()
 
 
 async def _unanswered(bootstrap: str) -> str | None:

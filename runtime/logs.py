@@ -6,11 +6,13 @@ Logs go to stderr: stdout belongs to the output of commands.
 import logging
 import logging.handlers
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
+from runtime.errors import Misconfigured
 from runtime.settings import Settings
 
 # Set on the loggers, not on a handler: a record that nobody will read is then never built.
@@ -29,12 +31,7 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     stderr.setFormatter(_json(process) if as_json else _console(process))
     handlers: list[logging.Handler] = [stderr]
     if settings.log_file is not None:
-        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.handlers.RotatingFileHandler(
-            settings.log_file, maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
-        )
-        file.setFormatter(_json(process))
-        handlers.append(file)
+        handlers.append(_log_file(settings.log_file, process))
     logging.basicConfig(handlers=handlers, level=level, force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
@@ -48,6 +45,22 @@ def configure_logging(settings: Settings, *, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _log_file(path: Path, process: str) -> logging.Handler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
+        )
+    except OSError as e:
+        raise Misconfigured(
+            "STREAMER_LOG_FILE",
+            f"cannot write to {path} ({e.strerror})",
+            remedy="Set it to a file that this user may write to, or leave it empty.",
+        ) from e
+    file.setFormatter(_json(process))
+    return file
 
 
 def _shared(process: str) -> list[Any]:

@@ -75,29 +75,47 @@ class Settings(BaseSettings):
     clickhouse_http_host: str = Field("127.0.0.1", description="Where chDB answers SQL over HTTP.")
     clickhouse_http_port: int = Field(0, ge=0, le=65_535, description="0: any free port.")
     redis_host: str = Field("", description="Empty: the embedded Redis.")
-    redis_port: int = Field(6_379, ge=1, le=65_535)
-    redis_user: str = ""
-    redis_password: str = Field("", repr=False)
+    redis_port: int = Field(6_379, ge=1, le=65_535, description="Port of STREAMER_REDIS_HOST.")
+    redis_user: str = Field("", description="User on that Redis; empty: none.")
+    redis_password: str = Field("", repr=False, description="Password on that Redis; empty: none.")
     redis_base: int = Field(0, ge=0, description="Database number.")
     redis_main_key: str = Field("market-data", min_length=1, description="First part of every key.")
     redis_ttl_s: int = Field(86_400, ge=1, description="Lifetime of a last-closed hash.")
-    websocket_host: str = "127.0.0.1"
-    websocket_port: int = Field(9_500, ge=0, le=65_535, description="0: any free port.")
-    websocket_path: str = Field("/", pattern="^/")
+    websocket_host: str = Field(
+        "127.0.0.1", description="Address of the gateway; 0.0.0.0: reachable from everywhere."
+    )
+    websocket_port: int = Field(
+        9_500, ge=0, le=65_535, description="Port of the gateway and its page; 0: any free port."
+    )
+    websocket_path: str = Field("/", pattern="^/", description="Path of the gateway's WebSocket.")
 
     # -- exchanges (overridden by the simulator)
-    binance_spot_rest_url: str = "https://api.binance.com"
-    binance_spot_ws_url: str = "wss://stream.binance.com:9443"
-    binance_linear_rest_url: str = "https://fapi.binance.com"
-    binance_linear_ws_url: str = "wss://fstream.binance.com"
+    binance_spot_rest_url: str = Field(
+        "https://api.binance.com", description="REST of Binance spot."
+    )
+    binance_spot_ws_url: str = Field(
+        "wss://stream.binance.com:9443", description="Streams of Binance spot."
+    )
+    binance_linear_rest_url: str = Field(
+        "https://fapi.binance.com", description="REST of Binance USD-M futures."
+    )
+    binance_linear_ws_url: str = Field(
+        "wss://fstream.binance.com", description="Streams of Binance USD-M futures."
+    )
 
     # -- process
     data_dir: Path = Field(Path("data"), description="Embedded servers keep their data here.")
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus; 0: any free port.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["auto", "json", "console"] = "auto"
-    log_file: Path | None = None
+    metrics_host: str = Field("127.0.0.1", description="Address of each process's metrics.")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Prometheus metrics of each process; 0: any free port."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: lines to read in a terminal, JSON elsewhere."
+    )
+    log_file: Path | None = Field(None, description="Log there too, rotated; empty: only stderr.")
 
     def environment(self) -> dict[str, str]:
         """Return the settings as the environment of a child process, every one spelled out."""

@@ -1,6 +1,7 @@
 """Keep a list of child processes running: started in order, restarted, stopped in reverse order.
 
 A child that refuses its configuration stops everything: restarting cannot help, the operator can.
+One that was ready before is restarted: what it misses was there once, and may come back.
 Children die with the supervisor, even when it is killed (``runtime.tether``).
 """
 
@@ -18,6 +19,7 @@ import structlog
 from runtime import logfile
 from runtime.backoff import Backoff
 from runtime.child import Child, ChildFailed, ChildSpec, Facts, NotReady
+from runtime.errors import Misconfigured
 from runtime.metrics import child_restarts
 from runtime.shutdown import EXIT_MISCONFIGURED
 
@@ -156,7 +158,7 @@ class Supervisor:
             failure = await self._run_once(post)
             if self._stopping.is_set():
                 return
-            if failure.exit_code == EXIT_MISCONFIGURED:
+            if failure.exit_code == EXIT_MISCONFIGURED and not post.generation:
                 raise failure
             failures = 1 if loop.time() - started_s >= HEALTHY_AFTER_S else failures + 1
             if failures >= spec.failures_max:
@@ -181,6 +183,10 @@ class Supervisor:
             if isinstance(e, NotReady) and post.generation == 0:
                 raise  # somebody has already waited for all of it once
             return e
+        except Misconfigured:
+            if post.generation == 0:
+                raise
+            return await child.ended()
         post.generation += 1
         logger.info("child_ready", child=post.spec.name, pid=child.pid, generation=post.generation)
         await self._notify()

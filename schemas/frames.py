@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from schemas.numbers import SCALE_MAX
 from schemas.trades import Trade, TradeBatch, rows
 
 COLUMN_NAMES = (
@@ -28,6 +29,14 @@ COLUMN_NAMES = (
     "last",
 )
 _TEXT_COLUMNS = ("exchange", "channel", "symbol")
+# 20 digits before the point and 18 after it hold every 64-bit integer at every scale. Left to
+# itself, polars takes the scale of the first rows, and rounds the finer prices after them.
+_EXACT = pl.Decimal(38, SCALE_MAX)
+_POLARS_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    **dict.fromkeys(Trade._fields, pl.Int64),
+    **dict.fromkeys(_TEXT_COLUMNS, pl.String),
+    **dict.fromkeys(("price", "qty"), _EXACT),
+}
 
 
 def columns(batch: TradeBatch) -> dict[str, list[object]]:
@@ -60,8 +69,8 @@ def to_numpy(batch: TradeBatch) -> dict[str, np.ndarray]:
 
 
 def to_polars(batch: TradeBatch) -> pl.DataFrame:
-    """Return one row a trade with exact Decimal prices (38 digits)."""
-    frame = pl.DataFrame(list(rows(batch)), schema=list(Trade._fields), orient="row")
+    """Return one row a trade with exact Decimal prices; every batch gives the same types."""
+    frame = pl.DataFrame(list(rows(batch)), schema=_POLARS_TYPES, orient="row")
     return frame.with_columns(pl.from_epoch("ts", time_unit="ms").dt.replace_time_zone("UTC"))
 
 

@@ -14,7 +14,7 @@ DAY_MS = 24 * HOUR_MS
 INTERVAL_MS_MAX = 30 * DAY_MS
 
 _UNITS_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "D": DAY_MS}
-_TEXT = re.compile(r"([1-9][0-9]{0,6})([smhdD])")
+_TEXT = re.compile(r"(0|[1-9][0-9]{0,14})([smhdD])")
 
 FIBONACCI = tuple(
     f"{n}m" for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584)
@@ -44,6 +44,8 @@ def parse_interval(text: str) -> int:
     if match is None:
         raise BadInterval(text, "expected a whole number and one of s, m, h, D")
     length_ms = int(match[1]) * _UNITS_MS[match[2]]
+    if length_ms < SECOND_MS:
+        raise BadInterval(text, "shorter than one second")
     if length_ms > INTERVAL_MS_MAX:
         raise BadInterval(text, "longer than 30 days")
     if length_ms > MINUTE_MS and length_ms % MINUTE_MS:

@@ -19,27 +19,40 @@ class Kline(msgspec.Struct, frozen=True):
     """A candle; ``timestamp`` is its open time and ``interval`` its length, both in ms."""
 
     symbol: str
+    """The venue's own name."""
     interval: int
+    """The candle's length in ms."""
     timestamp: int
+    """Its open time in ms since 1970: a multiple of the length."""
     open: Decimal
     high: Decimal
     low: Decimal
     close: Decimal
     volume: Decimal
+    """In the base coin."""
     quote_volume: Decimal
+    """In the quote coin: the sum of price times quantity."""
     taker_buy_volume: Decimal
+    """The part of ``volume`` whose taker bought."""
     taker_buy_quote_volume: Decimal
+    """The part of ``quote_volume`` whose taker bought."""
     trade_count: int
+    """As the venue counts: an aggregate counts the trades inside it."""
     first_id: int
+    """The id of its first trade by (time, id)."""
     last_id: int
+    """The id of its last trade by (time, id)."""
     closed: bool
+    """False while it still grows; a closed candle may be corrected by a higher ``rev``."""
     rev: int
     """The offset of the last trade record that changed it: a trade inside, or its proof."""
     cause: Cause
+    """Why this revision exists: a trade in time, a late one, or where a fetched one came from."""
     quality: Quality
-    """proven: no id is missing, up to the trade after it; gap: ``missing`` ids may belong here;
-    assumed: nothing speaks against it, and nothing proves it."""
+    """proven: no id is missing, up to the trade after it; gap: ``missing`` ids may belong here, or
+    (0) the stream began inside it; assumed: nothing speaks against it, and nothing proves it."""
     missing: int
+    """How many ids that may belong here never came."""
 
     @property
     def version(self) -> int:
@@ -62,9 +75,12 @@ class Price(msgspec.Struct, frozen=True):
     """The last price of a symbol; ``ts`` is the venue's time in ms."""
 
     symbol: str
+    """The venue's own name."""
     price: Decimal
     ts: int
+    """The venue's time of that trade, in ms since 1970."""
     rev: int
+    """The offset of the trade record it came with."""
 
 
 class PriceEnvelope(msgspec.Struct, frozen=True):
@@ -81,13 +97,18 @@ class Gap(msgspec.Struct, frozen=True):
     """Ids ``first_id..last_id`` never came; their times lie in ``[from_ms, to_ms]``."""
 
     symbol: str
+    """The venue's own name."""
     first_id: int
     last_id: int
     from_ms: int
+    """The time of the trade before the gap."""
     to_ms: int
+    """The time of the trade after the gap."""
     missing: int
+    """How many of its ids are still missing."""
     state: Literal["found", "recovering", "recovered", "unrecoverable"]
     rev: int
+    """The offset of the trade record that changed it."""
 
 
 class GapEnvelope(msgspec.Struct, frozen=True):

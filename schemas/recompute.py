@@ -12,9 +12,11 @@ class Recompute(msgspec.Struct, frozen=True):
     """
 
     symbol: str
+    """The venue's own name."""
     from_ms: int
     to_ms: int
     rev: int
+    """The offset of the trade record that asks, and the revision of the answer."""
 
 
 class RecomputeEnvelope(msgspec.Struct, frozen=True):

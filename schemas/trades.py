@@ -8,14 +8,20 @@ A column may be sent as one number when it is the same for the whole group (``si
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import IntFlag
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
-from schemas.numbers import text
+from schemas.numbers import INT64_MAX, SCALE_MAX, text
 
 Channel = Literal["spot", "linear"]
 Source = Literal["live", "rest", "archive"]
+
+# One wild number must not stop a worker for good, so what is computed with is bounded here.
+Int64 = Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
+Scale = Annotated[int, Meta(ge=0, le=SCALE_MAX)]
+Millis = Annotated[int, Meta(ge=0, le=9_999_999_999_999)]  # until 2286; microseconds do not fit
 
 BUY = 1
 SELL = -1
@@ -39,19 +45,27 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
     """The trades of one symbol, oldest first; every list has the same length, at least one."""
 
     symbol: str
-    price_scale: int
-    qty_scale: int
-    id: list[int]
+    """The venue's own name."""
+    price_scale: Scale
+    """Decimals of ``price``."""
+    qty_scale: Scale
+    """Decimals of ``qty``."""
+    id: list[Int64]
     """The venue's gap key (Binance spot: trade id, USD-M: aggregate id)."""
-    ts: list[int]
-    price: list[int]
-    qty: list[int]
+    ts: list[Millis]
+    """The venue's time of the trade, in ms since 1970."""
+    price: list[Int64]
+    """``price * 10**price_scale``."""
+    qty: list[Int64]
+    """``quantity * 10**qty_scale``, in the base coin."""
     side: list[int] | int
     """The taker's: 1 buys, -1 sells."""
     flags: list[int] | int = 0
-    first: list[int] | None = None
-    """First and last trade id inside each aggregate, where the venue aggregates."""
-    last: list[int] | None = None
+    """A sum of: 1 non-market (counts in no candle), 2 block, 4 RPI, 8 history."""
+    first: list[Int64] | None = None
+    """The first trade id inside each aggregate, where the venue aggregates."""
+    last: list[Int64] | None = None
+    """The last trade id inside each aggregate; comes with ``first``."""
     uid: list[str] | None = None
     """The venue's own id where it is no number; ``id`` then is the order within the symbol."""
 
@@ -79,9 +93,12 @@ class TradeBatch(msgspec.Struct, gc=False):
     exchange: str
     channel: Channel
     source: Source
-    recv_ns: int
+    """Heard on the stream, or fetched later: from the venue's REST, or from its archive."""
+    recv_ns: Int64
+    """When the ingestor had the youngest of them, in ns since 1970."""
     symbols: list[SymbolTrades]
     v: int = 1
+    """The version of this shape."""
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols))

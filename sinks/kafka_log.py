@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka import errors as kafka_errors
 
 from runtime.errors import Retriable
-from runtime.kafka import producer_options
+from runtime.kafka import close_consumer, producer_options
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.topics import DEAD_LETTERS
@@ -71,7 +71,7 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Leave the group at once, so that others need not wait for a timeout."""
-        await self._consumer.stop()
+        await close_consumer(self._consumer)
         await self._producer.stop()
 
     async def next_batch(self) -> Batch | None:

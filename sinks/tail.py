@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import errors as kafka_errors
 
 from runtime.errors import Retriable
+from runtime.kafka import close_consumer
 from runtime.settings import Settings
 from schemas.topics import Topic
 from sinks.base import Record
@@ -62,7 +63,7 @@ async def read_tail(
             raise Retriable(f"Kafka: {e!r}", retry_after_s=RETRY_AFTER_S) from e
         raise
     finally:
-        await consumer.stop()
+        await close_consumer(consumer)
 
 
 async def _seek(

@@ -112,6 +112,8 @@ async def _sample(port: int, produced: int) -> list[tuple[float, dict[str, float
             except httpx.TransportError:
                 continue  # it is still starting
             found = _metrics(page)
+            if samples and found["trades"] < samples[-1][1]["trades"]:
+                raise RuntimeError("the worker restarted during the measurement")
             if found["trades"] and (not samples or found["trades"] > samples[-1][1]["trades"]):
                 samples.append((time.monotonic(), found))
     return samples

@@ -6,7 +6,6 @@ and what leaves ``parse`` is one of the types below.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import msgspec
 
@@ -94,7 +93,7 @@ class Market:
     """Put after the WebSocket URL of the settings; the connection opens without streams."""
     instruments_path: str
     """Put after the REST URL of the settings."""
-    volumes_path: str
+    tickers_path: str
     trade_kind: str
     """The ``TradeRow.kind`` that is streamed."""
     dense_ids: bool
@@ -103,8 +102,9 @@ class Market:
     stream: Callable[[str], str]
     """Symbol to the name of its trade stream."""
     instruments: Callable[[bytes], list[Instrument]]
-    volumes: Callable[[bytes], dict[str, Decimal]]
-    """Body of ``volumes_path`` to turnover per symbol, in whatever the market quotes in."""
+    trade_counts: Callable[[bytes], dict[str, int]]
+    """Body of ``tickers_path`` to trades per symbol and day; turnovers in rupiah and in bitcoin
+    could not be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 from itertools import compress
 from operator import mul
 
+import msgspec
+
 from processors.engine.bars import Bar
 from schemas.trades import SymbolTrades
 
@@ -40,3 +42,16 @@ def sum_columns(bar: Bar, group: SymbolTrades, start: int, stop: int) -> None:
         buys = [s > 0 for s in side]
         bar.buy_volume = sum(compress(qtys, buys))
         bar.buy_quote = sum(compress(quotes, buys))
+
+
+def at_scales(group: SymbolTrades, price_scale: int, qty_scale: int) -> SymbolTrades:
+    """Return the group at larger scales."""
+    price_by = 10 ** (price_scale - group.price_scale)
+    qty_by = 10 ** (qty_scale - group.qty_scale)
+    return msgspec.structs.replace(
+        group,
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price=[price * price_by for price in group.price],
+        qty=[qty * qty_by for qty in group.qty],
+    )

@@ -126,7 +126,7 @@ class Engine:
         """Merge what every symbol has gathered, so that all its corrections are due."""
         for candles in self._all():
             candles.merge_second()
-            if candles.touched:
+            if candles.touched or candles.late:
                 self._due[candles] = None
 
     def unclosed(self) -> Iterator[Output]:

@@ -24,9 +24,15 @@ class Missing(NamedTuple):
 
 
 class SeenIds:
-    """The ids of one symbol. ``first_ms`` and ``last_ms`` are the times of the span's ends."""
+    """The ids of one symbol. ``first_ms`` and ``last_ms`` are the times of the span's ends.
 
-    __slots__ = ("first_id", "first_ms", "last_id", "last_ms", "missing")
+    ``lost`` counts the ids whose ranges were forgotten: nothing within their times is proven.
+    """
+
+    __slots__ = (
+        *("first_id", "last_id", "first_ms", "last_ms", "missing"),
+        *("lost", "lost_from_ms", "lost_to_ms"),
+    )
 
     def __init__(self) -> None:
         self.first_id = 0
@@ -34,6 +40,9 @@ class SeenIds:
         self.first_ms = 0
         self.last_ms = 0
         self.missing: list[Missing] = []
+        self.lost = 0
+        self.lost_from_ms = 0
+        self.lost_to_ms = 0
 
     def admit(self, id_: int, ms: int) -> tuple[bool, Missing | None, Missing | None]:
         """Return (is it new, the range it opened, the range it shrank), and remember it."""
@@ -57,11 +66,22 @@ class SeenIds:
 
     def forget_oldest(self) -> Missing | None:
         """Give up the oldest range when there are too many: its ids will count as duplicates."""
-        return self.missing.pop(0) if len(self.missing) > MISSING_RANGES_MAX else None
+        if len(self.missing) <= MISSING_RANGES_MAX:
+            return None
+        gap = self.missing.pop(0)
+        self.lost_from_ms = min(self.lost_from_ms, gap.from_ms) if self.lost else gap.from_ms
+        self.lost_to_ms = max(self.lost_to_ms, gap.to_ms)
+        self.lost += gap.ids
+        return gap
 
     def missing_in(self, from_ms: int, to_ms: int) -> int:
         """Return how many missing ids may belong in ``[from_ms, to_ms)``."""
-        return sum(gap.ids for gap in self.missing if gap.from_ms < to_ms and gap.to_ms >= from_ms)
+        missing = sum(
+            gap.ids for gap in self.missing if gap.from_ms < to_ms and gap.to_ms >= from_ms
+        )
+        if self.lost and self.lost_from_ms < to_ms and self.lost_to_ms >= from_ms:
+            missing += self.lost
+        return missing
 
     def _open(self, first: int, last: int, ms: int, other_ms: int) -> Missing | None:
         if last < first:

@@ -1,7 +1,8 @@
 """The changelog record of a symbol: SymbolCandles to bytes and back, whole or not at all.
 
 Bars are kept by interval length, so a restart with other intervals keeps those that stay. Sums may
-outgrow 64 bits over 30 days of a cheap coin, which JSON decoders refuse: those travel as text.
+outgrow 64 bits over 30 days of a cheap coin, and prices at a grown scale, which JSON decoders
+refuse: those travel as text.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,12 @@ from processors.engine.symbol import SymbolCandles
 
 VERSION = 1
 _PLAIN = (
-    *("open_ms", "open", "high", "low", "close", "count"),
-    *("first_ms", "first_id", "last_ms", "last_id"),
+    *("open_ms", "count", "first_ms", "first_id", "last_ms", "last_id"),
     *("rev", "opened_at", "source", "closed", "sealed", "was_late"),
 )
-_SUMS = ("volume", "quote", "buy_volume", "buy_quote")
+_SCALED = ("open", "high", "low", "close", "volume", "quote", "buy_volume", "buy_quote")
 _SCALARS = ("offset", "watermark_ms", "recv_ms", "price_scale", "qty_scale")
+_IDS = ("first_id", "last_id", "first_ms", "last_ms", "lost", "lost_from_ms", "lost_to_ms")
 _INT64_MAX = 2**63 - 1
 
 
@@ -36,13 +37,14 @@ def dump(candles: SymbolCandles) -> bytes:
         {
             "v": VERSION,
             "scalars": [getattr(candles, name) for name in _SCALARS],
-            "ids": [ids.first_id, ids.last_id, ids.first_ms, ids.last_ms],
+            "ids": [getattr(ids, name) for name in _IDS],
             "missing": [list(gap) for gap in ids.missing],
             "second": None if second is None else _dump_bar(second),
             "bars": {
                 str(length): [_dump_bar(bar) for bar in bars]
                 for length, bars in zip(candles.lengths, candles.bars, strict=True)
             },
+            "began": {str(length): at_ms for length, at_ms in candles.began_ms.items()},
         }
     )
 
@@ -58,10 +60,16 @@ def load(key: bytes, value: bytes, lengths: Sequence[int]) -> SymbolCandles:
         for name, number in zip(_SCALARS, record["scalars"], strict=True):
             setattr(candles, name, number)
         ids = candles.ids
-        ids.first_id, ids.last_id, ids.first_ms, ids.last_ms = record["ids"]
+        for name, number in zip(_IDS, record["ids"], strict=True):
+            setattr(ids, name, number)
         ids.missing = [Missing(*gap) for gap in record["missing"]]
         for i, length in enumerate(candles.lengths):
-            candles.bars[i] = [_load_bar(bar) for bar in record["bars"].get(str(length), ())]
+            bars = record["bars"].get(str(length))
+            # A new interval begins in the middle of a window, like the stream itself once did.
+            began_ms = candles.watermark_ms if bars is None else record["began"].get(str(length))
+            if began_ms is not None:
+                candles.began_ms[length] = began_ms
+            candles.bars[i] = [_load_bar(bar) for bar in bars or ()]
         if record["second"] is not None:
             candles.second = _load_bar(record["second"])
     except (KeyError, TypeError, ValueError) as e:
@@ -71,10 +79,10 @@ def load(key: bytes, value: bytes, lengths: Sequence[int]) -> SymbolCandles:
 
 
 def _dump_bar(bar: Bar) -> list[object]:
-    sums: list[int] = [getattr(bar, name) for name in _SUMS]
+    numbers: list[int] = [getattr(bar, name) for name in _SCALED]
     return [
         *(getattr(bar, name) for name in _PLAIN),
-        *(number if number <= _INT64_MAX else str(number) for number in sums),
+        *(n if -_INT64_MAX <= n <= _INT64_MAX else str(n) for n in numbers),
     ]
 
 
@@ -82,6 +90,6 @@ def _load_bar(record: list[object]) -> Bar:
     bar = Bar(0, "live", 0)
     for name, value in zip(_PLAIN, record, strict=False):
         setattr(bar, name, value)
-    for name, value in zip(_SUMS, record[len(_PLAIN) :], strict=True):
+    for name, value in zip(_SCALED, record[len(_PLAIN) :], strict=True):
         setattr(bar, name, int(str(value)))
     return bar

@@ -6,13 +6,14 @@ due. When it is merged changes no number: late or not is told by the watermark o
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from math import gcd
 from typing import Literal, NamedTuple
 
 import orjson
 
 from processors.engine.bars import Bar, Claim
-from processors.engine.columns import is_dense_run, sum_columns
+from processors.engine.columns import at_scales, is_dense_run, sum_columns
 from processors.engine.ids import Missing, SeenIds
 from schemas.intervals import SECOND_MS
 from schemas.topics import symbol_key
@@ -47,6 +48,7 @@ class SymbolCandles:
 
     __slots__ = (
         "bars",
+        "began_ms",
         "channel",
         "duplicates",
         "exchange",
@@ -79,6 +81,7 @@ class SymbolCandles:
         self.lengths = tuple(lengths)
         self.step_ms = gcd(*self.lengths)  # every window ends on a multiple of it
         self.bars: list[list[Bar]] = [[] for _ in self.lengths]  # oldest first, as in ``lengths``
+        self.began_ms: dict[int, int] = {}  # by length: where an interval was added later
         self.ids = SeenIds()
         self.offset = -1  # of the last record applied
         self.watermark_ms = 0  # the youngest trade
@@ -170,11 +173,13 @@ class SymbolCandles:
     def claim(self, bar: Bar, length: int) -> Claim:
         """Return what is proven about a bar now."""
         ids = self.ids
-        if ids.missing:
+        if ids.missing or ids.lost:
             missing = ids.missing_in(bar.open_ms, bar.open_ms + length)
             if missing:
                 return Claim("gap", missing)
         if bar.open_ms <= ids.first_ms and ids.first_id > 1:
+            return BEGAN_INSIDE
+        if self.began_ms and bar.open_ms <= self.began_ms.get(length, -1):
             return BEGAN_INSIDE
         return PROVEN if bar.sealed else ASSUMED
 
@@ -263,7 +268,9 @@ class SymbolCandles:
         sides, flags = group.sides(), group.flag_list()
         first, last = group.first or group.id, group.last or group.id
         filled: list[Missing] = []
-        began_ms = seen.first_ms
+        began_id, began_ms = seen.first_id, seen.first_ms
+        # It moves at the end: what is too late for a correction must not turn on the order here.
+        watermark_ms = self.watermark_ms
         for at, id_ in enumerate(group.id):
             ms = group.ts[at]
             is_new, opened, shrunk = seen.admit(id_, ms)
@@ -279,13 +286,16 @@ class SymbolCandles:
             bar = self._gather(ms, source, offset)
             count = last[at] - first[at] + 1 if group.first else 1
             bar.take(ms, id_, group.price[at], group.qty[at], sides[at], count, offset)
-            if ms > self.watermark_ms:
-                self.watermark_ms = ms
+            if ms > watermark_ms:
+                watermark_ms = ms
         self.merge_second()
         if filled:
             self._fill_gaps(filled, offset)
-        if began_ms > seen.first_ms > 0:  # history: the span now begins earlier
-            self._change_past_proof(seen.first_ms, began_ms, offset)
+        if seen.first_id < began_id:  # history: the span now begins earlier
+            from_ms, to_ms = sorted((seen.first_ms, began_ms))
+            self._change_proof(0, to_ms, offset)
+            self._change_past_proof(from_ms, to_ms, offset)
+        self.watermark_ms = watermark_ms
 
     # -- gaps
 
@@ -296,6 +306,7 @@ class SymbolCandles:
         forgotten = self.ids.forget_oldest()
         if forgotten is not None:
             self.gaps.append(GapChange("unrecoverable", forgotten, forgotten.ids, offset))
+            self._change_proof(self.ids.lost_from_ms, self.ids.lost_to_ms, offset)
 
     def _fill_gaps(self, filled: list[Missing], offset: int) -> None:
         """Tell what became of each range that was open before the group, and of its bars."""
@@ -380,22 +391,8 @@ class SymbolCandles:
         price_by = 10 ** (price_scale - self.price_scale)
         qty_by = 10 ** (qty_scale - self.qty_scale)
         if price_by > 1 or qty_by > 1:
-            for bars in self.bars:
-                for bar in bars:
-                    bar.rescale(price_by, qty_by)
+            # A bar that waits to be sent may have left the windows that trades can correct.
+            for bar in {*chain(*self.bars), *(bar for _, bar in self.touched)}:
+                bar.rescale(price_by, qty_by)
             self.price_scale, self.qty_scale = price_scale, qty_scale
-        price_by = 10 ** (price_scale - group.price_scale)
-        qty_by = 10 ** (qty_scale - group.qty_scale)
-        return SymbolTrades(
-            symbol=group.symbol,
-            price_scale=price_scale,
-            qty_scale=qty_scale,
-            id=group.id,
-            ts=group.ts,
-            price=[price * price_by for price in group.price],
-            qty=[qty * qty_by for qty in group.qty],
-            side=group.side,
-            flags=group.flags,
-            first=group.first,
-            last=group.last,
-        )
+        return at_scales(group, price_scale, qty_scale)

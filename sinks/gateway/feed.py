@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from runtime.errors import Misconfigured, Poison
-from runtime.kafka import admin, wait_for_broker
+from runtime.kafka import admin, close_consumer, wait_for_broker
 from runtime.settings import Settings
 from schemas.topics import KLINES, KLINES_LIVE
 from sinks.gateway import candles, metrics
@@ -58,12 +58,8 @@ class Feed:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._consumer is None:
-            return
-        # aiokafka cancels its own fetches and, while the broker is away, lets that escape before
-        # it has closed its client: a task of its own keeps it from looking like our cancellation.
-        await asyncio.wait([asyncio.ensure_future(self._consumer.stop())])
-        await self._consumer._client.close()  # noqa: SLF001
+        if self._consumer is not None:
+            await close_consumer(self._consumer)
 
     async def load(self) -> None:
         """Read the past, up to the ends that the topics have now."""

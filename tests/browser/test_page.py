@@ -264,6 +264,13 @@ async def test_a_symbol_is_found_by_typing_among_hundreds(stage):
         await expect(page.get_by_test_id("price")).to_have_text("271.5")
 
 
+async def test_a_mangled_link_still_shows_a_chart(stage):
+    await stage.put_past("1m", 3)
+    await stage.start()
+    async with opened(stage, "#binance:linear:%:1m") as page:
+        await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
+
+
 async def test_with_no_candles_at_all_the_page_says_what_to_look_at(stage):
     await stage.start()
     async with opened(stage) as page:

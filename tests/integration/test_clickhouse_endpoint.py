@@ -303,6 +303,12 @@ async def test_at_equal_rev_the_closed_candle_wins_in_any_order(http, sink) -> N
     assert rows == "1\ttrue\n1\ttrue\n"
 
 
+async def test_a_batch_may_span_more_months_than_a_block_does_by_default(http, sink) -> None:
+    klines = [market.kline(symbol="M", timestamp=i * 31 * 86_400_000) for i in range(120)]
+    await sink.write(market.batch(KLINES.name, [market.klines_value(*klines)]))
+    assert await select(http, "SELECT count() FROM candles WHERE symbol = 'M'") == "120\n"
+
+
 async def test_intervals_read_as_people_write_them(http, sink) -> None:
     lengths = {"1s": 1_000, "90m": 5_400_000, "1h": 3_600_000, "1D": 86_400_000, "173m": 10_380_000}
     klines = [market.kline(symbol="I", interval=ms) for ms in lengths.values()]

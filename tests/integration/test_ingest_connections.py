@@ -1,6 +1,7 @@
 """Sockets and REST of the ingestor on loopback, without Kafka: ends, limits and wrong addresses."""
 
 import asyncio
+import json
 import socket
 import time
 from collections import defaultdict
@@ -10,8 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
+from websockets.asyncio.server import ServerConnection, serve
 
-from ingest import rest
+from ingest import feed, rest
 from ingest.batches import Collector
 from ingest.endpoints import Endpoint
 from ingest.exchanges.binance import EXCHANGE, LINEAR
@@ -139,6 +141,28 @@ async def test_a_planned_end_overlaps_and_loses_nothing(sim: Simulator) -> None:
     assert_all_arrived_once(sim, rig.log)
     for ids in rig.log.ids.values():  # what nobody listened to was not sent, but has its id
         assert ids == list(range(ids[0], ids[-1] + 1))
+
+
+async def test_what_is_on_its_way_on_the_old_connection_is_waited_for(monkeypatch) -> None:
+    monkeypatch.setattr(feed, "OVERLAP_S", 10.0)
+    acknowledged: list[ServerConnection] = []
+
+    async def venue(client: ServerConnection) -> None:
+        async for request in client:
+            await client.send(json.dumps({"result": None, "id": json.loads(request)["id"]}))
+            acknowledged.append(client)
+
+    event = {"e": "aggTrade", "s": "BTCUSDT", "a": 7, "p": "1.5", "q": "2", "f": 7, "l": 7}
+    event |= {"T": 1_700_000_000_000, "m": True}
+    async with serve(venue, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        rig = Rig(f"ws://127.0.0.1:{port}", ["BTCUSDT"], lifetime_s=0.2)
+        async with rig.running():
+            await until(lambda: len(acknowledged) >= 2)
+            await asyncio.sleep(0.3)  # the successor is live, and knows it
+            old = acknowledged[0]
+            await old.send(json.dumps({"stream": "btcusdt@aggTrade", "data": event}))
+            await until(lambda: rig.log.ids["BTCUSDT"] == [7], 3.0)
 
 
 async def test_a_silent_connection_is_replaced(sim: Simulator) -> None:

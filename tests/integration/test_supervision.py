@@ -147,6 +147,27 @@ async def test_a_refused_setting_arrives_as_the_error_it_was(tmp_path):
     assert (refused.value.setting, refused.value.remedy) == ("STREAMER_PORT", "Take another.")
 
 
+async def test_a_child_that_was_ready_once_may_refuse_while_what_it_needs_is_away(tmp_path):
+    runs = tmp_path / "runs"
+    script = f"""
+        from runtime.errors import Misconfigured
+        from runtime.shutdown import run
+        async def main(stop):
+            open({str(runs)!r}, "a").write("x")
+            if os.path.getsize({str(runs)!r}) in (2, 3):
+                raise Misconfigured("STREAMER_REDIS_HOST", "is away", remedy="Start it.")
+            announce()
+            await stop.wait()
+        sys.exit(run(main))
+    """
+    spec = ChildSpec(name="sink", argv=python(script))
+    async with Supervisor([spec], data_dir=tmp_path, backoff=QUICK) as children:
+        await children.start()
+        children.kill("sink")
+        await asyncio.wait_for(children.ready("sink", 2), 20)
+    assert runs.read_text() == "xxxx"
+
+
 async def test_a_child_that_keeps_failing_is_given_up_with_its_last_lines(tmp_path):
     runs = tmp_path / "runs"
     fails = f"open({str(runs)!r}, 'a').write('x'); sys.exit('the reason is in the last line')"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ingest.exchanges.base import Exchange, Limits, Market
 from ingest.exchanges.binance.frames import parse
-from ingest.exchanges.binance.instruments import linear_instruments, quote_volumes, spot_instruments
+from ingest.exchanges.binance.instruments import linear_instruments, spot_instruments, trade_counts
 
 DAY_S = 86_400.0
 
@@ -32,7 +32,7 @@ SPOT = Market(
     channel="spot",
     socket_path="/stream",
     instruments_path="/api/v3/exchangeInfo",
-    volumes_path="/api/v3/ticker/24hr",
+    tickers_path="/api/v3/ticker/24hr",
     trade_kind="trade",
     dense_ids=True,
     limits=Limits(
@@ -44,13 +44,13 @@ SPOT = Market(
     ),
     stream=lambda symbol: f"{symbol.lower()}@trade",
     instruments=spot_instruments,
-    volumes=quote_volumes,
+    trade_counts=trade_counts,
 )
 LINEAR = Market(
     channel="linear",
     socket_path="/market/stream",
     instruments_path="/fapi/v1/exchangeInfo",
-    volumes_path="/fapi/v1/ticker/24hr",
+    tickers_path="/fapi/v1/ticker/24hr",
     trade_kind="aggTrade",  # `trade` is undocumented on futures, and some say silenced
     dense_ids=True,
     limits=Limits(
@@ -62,7 +62,7 @@ LINEAR = Market(
     ),
     stream=lambda symbol: f"{symbol.lower()}@aggTrade",
     instruments=linear_instruments,
-    volumes=quote_volumes,
+    trade_counts=trade_counts,
 )
 
 EXCHANGE = Exchange(

@@ -1,12 +1,13 @@
-"""Binance exchangeInfo to instruments, and the 24h tickers to turnover."""
-
-from decimal import Decimal, InvalidOperation
+"""Binance exchangeInfo to instruments, and the 24h tickers to numbers of trades."""
 
 from msgspec import DecodeError, Struct, json
 
 from ingest.exchanges.base import Instrument
 from runtime.errors import Poison
 from schemas.numbers import scale_of
+
+# The second kind follows stocks and metals; its streams are the same.
+PERPETUALS = {"PERPETUAL", "TRADIFI_PERPETUAL"}
 
 
 class _Filter(Struct):
@@ -32,7 +33,7 @@ class _ExchangeInfo(Struct):
 
 class _Ticker(Struct):
     symbol: str
-    quoteVolume: str = "0"  # noqa: N815
+    count: int = 0
 
 
 _decode_info = json.Decoder(_ExchangeInfo).decode
@@ -53,17 +54,17 @@ def linear_instruments(body: bytes) -> list[Instrument]:
         _instrument(
             s,
             f"{s.baseAsset}/{s.quoteAsset}:{s.marginAsset or s.quoteAsset}",
-            is_streamed=s.status == "TRADING" and s.contractType == "PERPETUAL",
+            is_streamed=s.status == "TRADING" and s.contractType in PERPETUALS,
         )
         for s in _symbols(body)
     ]
 
 
-def quote_volumes(body: bytes) -> dict[str, Decimal]:
-    """Read ticker/24hr into turnover per symbol."""
+def trade_counts(body: bytes) -> dict[str, int]:
+    """Read ticker/24hr into trades per symbol."""
     try:
-        return {t.symbol: Decimal(t.quoteVolume) for t in _decode_tickers(body)}
-    except (DecodeError, UnicodeDecodeError, InvalidOperation) as e:
+        return {t.symbol: t.count for t in _decode_tickers(body)}
+    except (DecodeError, UnicodeDecodeError) as e:
         raise Poison(f"not the 24h tickers of Binance: {e}", payload=body) from e
 
 

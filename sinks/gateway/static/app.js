@@ -75,10 +75,18 @@ function choose({ exchange, channel, symbol, interval }) {
 }
 
 function fromAddress() {
-  const parts = location.hash.slice(1).split(":").map(decodeURIComponent);
+  const parts = location.hash.slice(1).split(":").map(decoded);
   const [exchange, channel, symbol, interval] = parts;
   return parts.length === 4 && parts.every(Boolean) && parseInterval(interval)
     ? { exchange, channel, symbol, interval } : null;
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return ""; // a lone % in a mangled link
+  }
 }
 
 function firstChoice() {

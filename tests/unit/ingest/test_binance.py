@@ -248,11 +248,12 @@ def test_only_trading_perpetuals_are_streamed() -> None:
                     linear_symbol(symbol="Q", contractType="CURRENT_QUARTER"),
                     linear_symbol(symbol="P", contractType="", status="PENDING_TRADING"),
                     linear_symbol(symbol="S", status="SETTLING"),
+                    linear_symbol(symbol="TSLAUSDT", contractType="TRADIFI_PERPETUAL"),
                 ]
             }
         )
     )
-    assert [i.is_streamed for i in listed] == [True, False, False, False]
+    assert [i.is_streamed for i in listed] == [True, False, False, False, True]
     assert (listed[0].unified, listed[0].price_scale) == ("BTC/USDT:USDT", 1)
 
 
@@ -271,8 +272,10 @@ def test_a_body_that_is_no_exchange_info_is_refused(body: bytes) -> None:
         LINEAR.instruments(body)
 
 
-def test_turnover_is_exact() -> None:
-    body = frame([{"symbol": "A", "quoteVolume": "123.45678901"}, {"symbol": "B"}])
-    assert SPOT.volumes(body) == {"A": Decimal("123.45678901"), "B": Decimal(0)}
+def test_symbols_are_compared_by_trades_because_turnovers_have_different_units() -> None:
+    btc = {"symbol": "BTCUSDT", "quoteVolume": "1500000000.00", "count": 4_000_000}
+    rupiah = {"symbol": "USDTIDR", "quoteVolume": "90000000000.00", "count": 9_000}
+    body = frame([btc, rupiah, {"symbol": "B"}])
+    assert SPOT.trade_counts(body) == {"BTCUSDT": 4_000_000, "USDTIDR": 9_000, "B": 0}
     with pytest.raises(Poison):
-        SPOT.volumes(frame([{"symbol": "A", "quoteVolume": "much"}]))
+        SPOT.trade_counts(frame([{"symbol": "A", "count": "many"}]))

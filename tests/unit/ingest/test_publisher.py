@@ -1,11 +1,14 @@
 """The publisher with a producer that plays a script."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber
 
+import ingest.publisher
 from ingest.batches import Collector
 from ingest.decimals import digits
 from ingest.exchanges.base import TradeRow
@@ -138,6 +141,17 @@ async def test_dead_letters_are_bounded_in_size_and_number() -> None:
     assert len(letters[0].payload) == DEAD_LETTER_BYTES_MAX
     assert str(len(big)) in letters[0].reason
     assert all(len(value) < 1_000_000 for _, _, value in producer.records)
+
+
+async def test_dead_letters_that_wait_for_kafka_are_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(ingest.publisher, "DEAD_LETTERS_WAITING_MAX", 25)
+    seconds = itertools.count(start=1)
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    monkeypatch.setattr(ingest.publisher, "time", clock)
+    publisher, _ = setup(Producer())
+    for _ in range(100):  # one a second: within the rate, and nobody flushes
+        publisher.set_aside(DeadLetter(reason="r", source="s", payload=b"y", recv_ns=1))
+    assert len(publisher._dead_letters) == 25
 
 
 async def test_a_broken_frame_between_two_trades_costs_neither() -> None:

@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import pytest
 
 from ingest import endpoints, symbols
@@ -57,12 +55,12 @@ def test_no_symbol_at_all_is_refused() -> None:
 
 
 def test_the_busiest_come_first() -> None:
-    volumes = {"linear": {"ETHUSDT": Decimal(9), "BTCUSDT": Decimal(7)}, "spot": {}}
-    assert names(symbols.busiest(LISTED, volumes, 2)) == {
+    counts = {"linear": {"ETHUSDT": 9, "BTCUSDT": 7}, "spot": {}}
+    assert names(symbols.busiest(LISTED, counts, 2)) == {
         "linear": ["ETHUSDT", "BTCUSDT"],
         "spot": ["BTCUSDT", "PEPEUSDT"],
     }
-    assert len(symbols.busiest(LISTED, volumes, None)["linear"]) == 3
+    assert len(symbols.busiest(LISTED, counts, None)["linear"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,9 @@ def test_unreadable_records_are_refused_and_the_rest_lands() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"price": [INT64_MAX + 1, 1, 1]},
-        {"price": [10**30, 1, 1]},
         {"price_scale": 13},
-        {"qty_scale": -1},
         {"side": 200},
         {"flags": -1},
-        {"ts": [-1, 0, 0]},
-        {"ts": [10_413_792_000_000, 0, 0]},
     ],
     ids=str,
 )
@@ -55,6 +50,25 @@ def test_a_group_that_does_not_fit_is_refused_alone(changes) -> None:
     assert refused[0].reason
     assert set(table["symbol"].to_pylist()) == {"BTCUSDT", "ETHUSDT"}
     assert len(table) == 9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": [INT64_MAX + 1, 1, 1]},
+        {"price": [10**30, 1, 1]},
+        {"qty_scale": -1},
+        {"ts": [-1, 0, 0]},
+        {"ts": [10_413_792_000_000, 0, 0]},
+    ],
+    ids=str,
+)
+def test_a_record_that_the_processor_cannot_read_is_refused_whole(changes) -> None:
+    value = market.trades_value(market.group(), market.group(symbol="BAD", **changes))
+    table, refused = trade_table([record(market.trades_value(), 0), record(value, 1)])
+    assert [each.record.offset for each in refused] == [1]
+    assert refused[0].reason
+    assert len(table) == 3
 
 
 def test_extreme_prices_keep_every_digit() -> None:

@@ -1,0 +1,132 @@
+"""Checks of what is written in the environment and in ``.env``; nothing is connected to."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from fibstream.doctor.finding import Finding, ok, refused, warn
+from fibstream.machine import CONSUMERS
+from ingest import endpoints
+from ingest.app import enabled
+from ingest.exchanges import exchange as exchange_named
+from runtime.errors import Misconfigured
+from runtime.kafka import parse_bootstrap
+from runtime.settings import Settings
+from schemas.intervals import BadInterval, interval_text, parse_intervals
+from sinks.clickhouse.store import address_of
+
+PREFIX = "STREAMER_"
+# As every venue names its symbols: no separators inside, and no small letters.
+SYMBOL = re.compile(r"[^\sa-z/:,\-]+")
+
+
+def read_settings() -> tuple[Settings, list[Finding]]:
+    """Return the settings, defaults in place of bad ones, and a finding for each bad one."""
+    try:
+        return Settings(), []  # type: ignore[call-arg] # every field has a default
+    except ValidationError as e:
+        findings, defaults = [], {}
+        for error in e.errors():
+            field = str(error["loc"][0])
+            about = Settings.model_fields[field]
+            defaults[field] = about.default
+            got = f" (got {error['input']!r})" if about.repr else ""
+            findings += refused("settings", _wrong(field, f"{error['msg']}{got}"))
+        return Settings(**defaults), findings
+
+
+def _wrong(field: str, problem: str) -> Misconfigured:
+    about = Settings.model_fields[field]
+    purpose = f" {about.description}" if about.description else ""
+    remedy = f"Correct it in the environment or in .env; default: {about.default!s}.{purpose}"
+    return Misconfigured(PREFIX + field.upper(), problem, remedy=remedy)
+
+
+async def settings(settings: Settings) -> Sequence[Finding]:
+    """Find what is readable, but means nothing."""
+    findings: list[Finding] = []
+    checks = (_intervals, _symbols, _consumers, _venue, _kafka, _clickhouse)
+    for check in checks:
+        try:
+            check(settings)
+        except Misconfigured as e:
+            findings += refused("settings", e)
+    if findings:
+        return findings
+    lengths = ", ".join(map(interval_text, parse_intervals(settings.kline_intervals)))
+    return ok("settings", f"{settings.exchange}; candles of {lengths}")
+
+
+def _intervals(settings: Settings) -> None:
+    for text in settings.kline_intervals or ("",):
+        try:
+            parse_intervals([text])
+        except BadInterval as e:
+            remedy = "Example: 1s,1m,15m,1D,173m,fibonacci"
+            raise Misconfigured(PREFIX + "KLINE_INTERVALS", str(e), remedy=remedy) from e
+
+
+def _symbols(settings: Settings) -> None:
+    name = PREFIX + "EXCHANGE_SYMBOLS"
+    if settings.exchange_load_all_symbols:
+        return
+    if not settings.exchange_symbols:
+        raise Misconfigured(name, "no symbol is set", remedy="For example BTCUSDT,ETHUSDT.")
+    odd = [symbol for symbol in settings.exchange_symbols if not SYMBOL.fullmatch(symbol)]
+    if odd:
+        meant = ",".join(
+            re.sub(r"[\s/:\-]", "", symbol.partition(":")[0]).upper() for symbol in odd
+        )
+        problem = f"{', '.join(odd)}: not the way {settings.exchange} names its symbols"
+        raise Misconfigured(name, problem, remedy=f"Did you mean {meant}?")
+
+
+def _consumers(settings: Settings) -> None:
+    for name in settings.enabled_consumers:
+        if name not in CONSUMERS:
+            remedy = f"{_guess(name, CONSUMERS)}Known: {', '.join(CONSUMERS)}."
+            problem = f"there is no consumer {name!r}"
+            raise Misconfigured(PREFIX + "ENABLED_CONSUMERS", problem, remedy=remedy)
+
+
+def _venue(settings: Settings) -> None:
+    exchange = exchange_named(settings.exchange)
+    for market in enabled(settings, exchange):
+        endpoints.rest(settings, exchange, market)
+        endpoints.socket(settings, exchange, market)
+
+
+def _kafka(settings: Settings) -> None:
+    if settings.kafka_bootstrap:
+        parse_bootstrap(settings.kafka_bootstrap)
+
+
+def _clickhouse(settings: Settings) -> None:
+    address_of(settings)
+
+
+async def unknown_variables(_settings: Settings) -> Sequence[Finding]:
+    """Find names that look like settings and are none: most often a slip of the pen."""
+    known = [name.upper() for name in Settings.model_fields]
+    places = {"the environment": os.environ.keys(), ".env": dotenv_values(".env").keys()}
+    findings: list[Finding] = []
+    for place, names in places.items():
+        for name in sorted(names):
+            head, prefix, bare = name.upper().partition(PREFIX)
+            if prefix and not head and bare not in known:
+                remedy = _guess(bare, known, PREFIX) or "`.env.example` lists all. "
+                findings += warn(
+                    "unknown variables",
+                    f"{name} in {place} is no setting",
+                    remedy + "Else take it out.",
+                )
+    return findings or ok("unknown variables", "none")
+
+
+def _guess(name: str, known: Iterable[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.7)
+    return f"Did you mean {' or '.join(prefix + each for each in near)}? " if near else ""

@@ -1,0 +1,59 @@
+"""Watchdog: what a worker must notice about itself, because nobody else would in time.
+
+Its judgements end the process, and the supervisor starts another: a replay is always safe, a
+worker that writes after its partitions went to somebody else is not.
+"""
+
+from collections.abc import Mapping
+
+from runtime.errors import PipelineError
+
+STUCK_S = 15.0  # lag and no progress for so long
+HOMELESS_S = 120.0  # a rebalance or recovery that has not ended for so long
+# A process that stood still may have been expelled from its group meanwhile. It is so after the
+# session timeout (6 s) at the latest, less the time since its last heartbeat (1.5 s).
+PAUSE_S_MAX = 4.0
+
+
+class Unfit(PipelineError):  # noqa: N818 - reads as what it says of the worker
+    """This worker must not go on."""
+
+
+class Watchdog:
+    """Time is an argument: seconds of a monotonic clock."""
+
+    def __init__(self, now_s: float) -> None:
+        self._awake_s = now_s
+        self._homeless_s: float | None = now_s
+        self._reached: dict[int, tuple[int, float]] = {}  # by partition: position, and since when
+
+    def wake(self, now_s: float) -> None:
+        """Take note that the process runs; raise Unfit when it has not run for too long."""
+        paused_s = now_s - self._awake_s
+        if paused_s > PAUSE_S_MAX:
+            raise Unfit(f"it stood still for {paused_s:.1f} s")
+        self._awake_s = now_s
+        if self._homeless_s is not None and now_s - self._homeless_s > HOMELESS_S:
+            raise Unfit(f"no partitions were restored within {HOMELESS_S:g} s")
+
+    def restored(self) -> None:
+        """Take note that the partitions are ours."""
+        self._homeless_s = None
+        self._reached.clear()
+
+    def forgot(self, now_s: float) -> None:
+        """Take note that a rebalance has begun."""
+        self._homeless_s = now_s
+
+    def check_progress(
+        self, positions: Mapping[int, int], lags: Mapping[int, int], now_s: float
+    ) -> None:
+        """Raise Unfit when a partition has records to read and has not moved for too long."""
+        for partition, position in positions.items():
+            reached = self._reached.get(partition)
+            if reached is None or reached[0] != position or lags.get(partition, 0) <= 0:
+                self._reached[partition] = (position, now_s)
+            elif now_s - reached[1] > STUCK_S:
+                raise Unfit(
+                    f"partition {partition} stands at {position} with {lags[partition]} to read"
+                )

@@ -1,0 +1,303 @@
+"""Workers as processes, the trades they read, and the verdict over what they published.
+
+The verdict has two judges that share no code: a calm fold of the very records in the topic, which
+tells every field of the last revision of every candle, and the oracle, which tells its numbers.
+"""
+
+import asyncio
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from oracle import Candle, T, candles_of
+
+from fibstream.topics import create_topics
+from processors.app import APP_ID, TABLE
+from processors.engine.engine import Engine
+from runtime.child import Child, ChildSpec
+from runtime.kafka import partition_for
+from runtime.settings import Settings
+from schemas.intervals import parse_intervals
+from schemas.klines import Kline, decode_klines
+from schemas.topics import DEAD_LETTERS, KLINES, TRADES, symbol_key
+from schemas.trades import Flag, SymbolTrades, TradeBatch, decode_batch, encode_batch
+
+PARTITIONS = 4
+INTERVALS = ("1s", "5s", "1m", "173m")
+SERIES = [
+    *((exchange, "linear", f"S{n}USDT") for exchange in ("binance", "kraken") for n in range(6)),
+    ("binance", "spot", "Ё:1"),
+]
+START_MS = 1_700_000_000_000
+JITTER_MS = 4_000
+END_OF_TIME_MS = 2**50
+CHANGELOG = f"{APP_ID}-{TABLE}-changelog"
+
+Series = tuple[str, str, str]
+CandleKey = tuple[str, str, str, int, int]
+
+
+def worker_settings(bootstrap: str, prefix: str, folder: Path, **changes: object) -> Settings:
+    fields = {
+        "kafka_bootstrap": bootstrap,
+        "kafka_topic_prefix": prefix,
+        "kafka_partitions": PARTITIONS,
+        "kline_intervals": INTERVALS,
+        "checkpoint_interval_ms": 300,
+        "data_dir": folder,
+    }
+    return Settings(**{**fields, **changes})
+
+
+class Market:
+    """Seeded trades of a few symbols on two exchanges, in records as ingestors write them.
+
+    Trades come late and twice, some never come, some come back from REST, scales grow, and a few
+    trades count in no candle.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.real: dict[Series, set[T]] = defaultdict(set)  # what came and counts, by symbol
+        self._random = random.Random(seed)
+        self._now_ms = START_MS
+        self._next_id = dict.fromkeys(SERIES, 1_000)
+        self._late: list[tuple[int, Series, T]] = []  # when it is sent
+        self._decimals = dict.fromkeys(SERIES, 0)
+
+    def records(self, count: int) -> Iterable[tuple[int, TradeBatch]]:
+        """Make the next ``count`` records, each with its partition."""
+        for _ in range(count):
+            self._now_ms += self._random.choice((0, 5, 40, 300))
+            groups: dict[tuple[int, str, str, str], list[SymbolTrades]] = defaultdict(list)
+            for series in self._random.sample(SERIES, 3):
+                partition = partition_for(symbol_key(*series), PARTITIONS)
+                for source, trades in self._tick(series):
+                    where = partition, series[0], series[1], source
+                    groups[where].append(self._group(series, trades))
+            for (partition, exchange, channel, source), found in groups.items():
+                recv_ns = self._now_ms * 1_000_000
+                yield partition, TradeBatch(exchange, channel, source, recv_ns, found)
+
+    def _tick(self, series: Series) -> Iterable[tuple[str, list[T]]]:
+        pick = self._random
+        live, recovered = [], []
+        for _ in range(pick.choice((1, 2, 3, 20))):
+            trade = self._trade(series)
+            fate = pick.random()
+            if fate < 0.02:
+                continue  # it never comes
+            if fate < 0.1:
+                self._late.append((self._now_ms + pick.randrange(JITTER_MS), series, trade))
+            else:
+                live.append(trade)
+        due = [late for late in self._late if late[1] == series and late[0] <= self._now_ms]
+        for late in due:
+            self._late.remove(late)
+            (recovered if late[2].id % 2 else live).append(late[2])
+        if live and pick.random() < 0.05:
+            live.append(live[0])
+        for source, trades in (("live", live), ("rest", recovered)):
+            if trades:
+                yield source, trades
+
+    def _trade(self, series: Series) -> T:
+        pick = self._random
+        id_ = self._next_id[series]
+        self._next_id[series] = id_ + 1
+        side = pick.choice((1, -1))
+        return T(id_, self._now_ms, pick.randrange(100, 900), pick.randrange(1, 99), side)
+
+    def _group(self, series: Series, trades: list[T]) -> SymbolTrades:
+        if self._random.random() < 0.005:
+            self._decimals[series] = min(6, self._decimals[series] + 1)
+        decimals = self._decimals[series]
+        flags = [Flag.NON_MARKET if t.id % 97 == 0 else 0 for t in trades]
+        self.real[series].update(t for t, flag in zip(trades, flags, strict=True) if not flag)
+        return SymbolTrades(
+            symbol=series[2],
+            price_scale=decimals,
+            qty_scale=decimals // 2,
+            id=[t.id for t in trades],
+            ts=[t.ts for t in trades],
+            price=[t.price * 10**decimals for t in trades],
+            qty=[t.qty * 10 ** (decimals // 2) for t in trades],
+            side=[t.side for t in trades],
+            flags=flags if any(flags) else 0,
+        )
+
+
+class Feed:
+    """Writes a market's records into the trades topic."""
+
+    def __init__(self, settings: Settings, market: Market) -> None:
+        self._topic = settings.kafka_topic_prefix + TRADES.name
+        self._market = market
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, linger_ms=2
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def send(self, records: int, *, per_s: float | None = None) -> None:
+        for n, (partition, batch) in enumerate(self._market.records(records)):
+            await self._producer.send(self._topic, encode_batch(batch), partition=partition)
+            if per_s and n % 10 == 9:
+                await asyncio.sleep(10 / per_s)
+        await self._producer.flush()
+
+
+@dataclass
+class Ledger:
+    """What a sink would hold, and what it would have seen on the way."""
+
+    final: dict[CandleKey, Kline] = field(default_factory=dict)
+    contents: dict[tuple[object, ...], Kline] = field(default_factory=dict)
+    last: dict[CandleKey, Kline] = field(default_factory=dict)
+    rows: int = 0
+    steps_back: int = 0  # rows older than one before them, as a replay after a crash repeats
+
+    def take(self, value: bytes) -> None:
+        envelope = decode_klines(value)
+        for row in envelope.data:
+            self.rows += 1
+            key = envelope.exchange, envelope.channel, row.symbol, row.interval, row.timestamp
+            known = self.contents.setdefault((*key, row.version), row)
+            assert known == row, f"one revision, two contents:\n{known}\n{row}"
+            self.last[key] = row
+            newest = self.final.setdefault(key, row)
+            if newest.version < row.version:
+                self.final[key] = row
+            self.steps_back += row.version < newest.version
+
+
+async def read_topic(settings: Settings, name: str) -> Mapping[int, Sequence[tuple[int, bytes]]]:
+    """Return everything in a topic: by partition, (offset, value)."""
+    topic = settings.kafka_topic_prefix + name
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    found: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
+    async with consumer:
+        partitions = 1 if name == DEAD_LETTERS.name else settings.kafka_partitions
+        tps = [TopicPartition(topic, p) for p in range(partitions)]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+        ends = await consumer.end_offsets(tps)
+        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                found[tp.partition] += [(r.offset, r.value) for r in records]
+    return found
+
+
+async def expected(settings: Settings, market: Market) -> dict[CandleKey, Kline]:
+    """Return the last revision of every candle, folded calmly and checked against the oracle."""
+    lengths = parse_intervals(settings.kline_intervals)
+    engine = Engine(lengths, grace_ms=80, live_every_ms=250, closes_quiet=True)
+    ledger = Ledger()
+    for partition, records in (await read_topic(settings, TRADES.name)).items():
+        for offset, value in records:
+            engine.apply(partition, offset, decode_batch(value))
+    engine.close_quiet(END_OF_TIME_MS, range(PARTITIONS))
+    for topic, _, value in engine.outputs(0, ()):
+        if topic is KLINES:
+            ledger.take(value)
+    for series, trades in market.real.items():
+        for length in lengths:
+            for open_ms, candle in candles_of(trades, length).items():
+                assert numbers(ledger.final[*series, length, open_ms]) == candle
+    return ledger.final
+
+
+def numbers(row: Kline) -> Candle:
+    return Candle(
+        *map(int, (row.open, row.high, row.low, row.close)),
+        *map(int, (row.volume, row.quote_volume)),
+        *map(int, (row.taker_buy_volume, row.taker_buy_quote_volume)),
+        *(row.trade_count, row.first_id, row.last_id),
+    )
+
+
+async def published(settings: Settings) -> Ledger:
+    """Return what the candle topic holds; fail where one revision has two contents."""
+    ledger = Ledger()
+    for partition, records in (await read_topic(settings, KLINES.name)).items():
+        for _, value in records:
+            ledger.take(value)
+            envelope = decode_klines(value)
+            key = symbol_key(envelope.exchange, envelope.channel, envelope.data[0].symbol)
+            assert partition_for(key, PARTITIONS) == partition
+    return ledger
+
+
+async def state_positions(settings: Settings) -> dict[int, int]:
+    """Return where reading goes on, by partition, as the changelog says; 0 is left out."""
+    positions = {}
+    for partition, records in (await read_topic(settings, CHANGELOG)).items():
+        for _, value in records:
+            if value.isdigit():
+                positions[partition] = int(value)
+    return {partition: at for partition, at in positions.items() if at}
+
+
+async def settled(settings: Settings, market: Market, *, within_s: float = 40.0) -> Ledger:
+    """Wait until every candle is what it must be; fail with the first that is not."""
+    wanted = await expected(settings, market)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + within_s
+    while True:
+        ledger = await published(settings)
+        wrong = [key for key, row in wanted.items() if ledger.final.get(key) != row]
+        if not wrong:
+            assert ledger.final.keys() == wanted.keys()
+            return ledger
+        if loop.time() > deadline_s:
+            first = wrong[0]
+            raise AssertionError(
+                f"{len(wrong)} of {len(wanted)} candles are wrong after {within_s} s, the first:"
+                f"\n{ledger.final.get(first)}\nexpected\n{wanted[first]}"
+            )
+        await asyncio.sleep(0.3)
+
+
+class Workers:
+    """Starts workers and leaves none behind."""
+
+    def __init__(self, settings: Settings, folder: Path, *argv: str) -> None:
+        self._settings = settings
+        self._folder = folder
+        self.argv = [sys.executable, *(argv or ("-m", "fibstream", "process"))]
+        self._children: list[Child] = []
+
+    async def __aenter__(self) -> Self:
+        await create_topics(self._settings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for child in self._children:
+            await child.stop(0)
+
+    async def start(self, *, ready: bool = True) -> Child:
+        """Start one worker, and wait until it owns its partitions."""
+        spec = ChildSpec(
+            name=f"worker-{len(self._children)}",
+            argv=self.argv,
+            env=self._settings.environment(),
+        )
+        child = await Child.start(spec, {}, self._folder / f"{spec.name}.log")
+        self._children.append(child)
+        if ready:
+            await child.ready()
+        return child
+
+
+def exit_code(child: Child) -> int | None:
+    """Return how the process ended, None while it runs."""
+    return child._process.returncode

@@ -1,0 +1,202 @@
+from decimal import Decimal
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from market import BASE_MS, group, trade_batch
+
+from schemas.numbers import INT64_MAX
+from schemas.trades import (
+    BUY,
+    SELL,
+    Flag,
+    SymbolTrades,
+    Trade,
+    TradeBatch,
+    UnreadableBatch,
+    decode_batch,
+    encode_batch,
+    rows,
+)
+
+
+def record(**changes) -> bytes:
+    """One record as JSON, a field of its only group replaced (None removes it)."""
+    written = orjson.loads(encode_batch(trade_batch(group(count=3))))
+    for name, value in changes.items():
+        if value is None:
+            del written["symbols"][0][name]
+        else:
+            written["symbols"][0][name] = value
+    return orjson.dumps(written)
+
+
+def refusal(value: bytes) -> str:
+    with pytest.raises(UnreadableBatch) as refused:
+        decode_batch(value)
+    return str(refused.value)
+
+
+int64 = st.integers(-INT64_MAX, INT64_MAX)
+groups = st.integers(1, 5).flatmap(
+    lambda n: st.builds(
+        SymbolTrades,
+        symbol=st.sampled_from(["BTCUSDT", "1000SHIBUSDT", "币安人生USDT"]),
+        price_scale=st.integers(0, 18),
+        qty_scale=st.integers(0, 18),
+        id=st.lists(int64, min_size=n, max_size=n),
+        ts=st.lists(st.integers(0, 2**43), min_size=n, max_size=n),
+        price=st.lists(int64, min_size=n, max_size=n),
+        qty=st.lists(int64, min_size=n, max_size=n),
+        side=st.sampled_from([1, -1]) | st.lists(st.sampled_from([1, -1]), min_size=n, max_size=n),
+        flags=st.integers(0, 15) | st.lists(st.integers(0, 15), min_size=n, max_size=n),
+        uid=st.none() | st.lists(st.text(max_size=9), min_size=n, max_size=n),
+    )
+)
+
+
+@given(st.lists(groups, min_size=1, max_size=4), st.sampled_from(["live", "rest", "archive"]))
+def test_what_is_encoded_is_decoded_the_same(symbols, source):
+    batch = TradeBatch("binance", "spot", source, 1_680_652_700_455_123_000, symbols)
+    assert decode_batch(encode_batch(batch)) == batch
+    assert len(list(rows(batch))) == len(batch)
+
+
+@pytest.mark.parametrize("column", ["id", "ts", "price", "qty"])
+def test_columns_of_different_length_are_refused_with_the_symbol(column):
+    assert "BTCUSDT: columns of different length" in refusal(record(**{column: [1, 2]}))
+
+
+@pytest.mark.parametrize("column", ["side", "flags", "uid"])
+def test_an_optional_column_of_another_length_is_refused(column):
+    wrong = ["a"] if column == "uid" else [1, 1]
+    assert "BTCUSDT: columns of different length" in refusal(record(**{column: wrong}))
+
+
+def test_a_group_without_trades_is_refused():
+    empty = {name: [] for name in ("id", "ts", "price", "qty")}
+    assert "or empty" in refusal(record(**empty))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"first": [1, 2, 3]},
+        {"last": [1, 2, 3]},
+        {"first": [1, 2], "last": [1, 2]},
+        {"first": [1, 2, 3], "last": [1, 2]},
+    ],
+)
+def test_first_and_last_come_together_or_not_at_all(pair):
+    assert "first and last come together" in refusal(record(**pair))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": [28145.1, 28145.2, 28145.3]},
+        {"price": ["2814510", "2814511", "2814512"]},
+        {"qty": [1, 2, None]},
+        {"qty": [1, 2, 0.5]},
+        {"id": ["a", "b", "c"]},
+        {"ts": [True, False, True]},
+        {"side": "buy"},
+        {"side": 0.5},
+        {"price_scale": "2"},
+        {"price_scale": 2.5},
+        {"symbol": 7},
+        {"price": [2**63, 1, 1]},
+        {"id": [2**64 - 1, 1, 1]},
+        {"ts": [1_680_652_700_452_000, 1, 1]},  # microseconds
+        {"ts": [-1, 1, 1]},
+        {"price_scale": -1},
+        {"qty_scale": 19},
+    ],
+)
+def test_what_is_no_integer_within_its_bounds_is_refused(changes):
+    (name,) = changes
+    assert name in refusal(record(**changes))
+
+
+@pytest.mark.parametrize(
+    "name", ["symbol", "price_scale", "qty_scale", "id", "ts", "price", "side"]
+)
+def test_a_missing_field_is_refused_by_name(name):
+    assert f"missing required field `{name}`" in refusal(record(**{name: None}))
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"exchange":"binance"}', b"{}{}"]
+)
+def test_what_is_no_batch_is_refused(value):
+    assert refusal(value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("channel", "margin"), ("source", "guess")])
+def test_an_unknown_channel_or_source_is_refused(name, value):
+    written = orjson.loads(record())
+    written[name] = value
+    assert name in refusal(orjson.dumps(written))
+
+
+@given(st.binary(max_size=64))
+def test_arbitrary_bytes_are_refused_and_nothing_else(value):
+    with pytest.raises(UnreadableBatch):
+        decode_batch(value)
+
+
+def test_fields_of_a_newer_writer_are_ignored():
+    written = orjson.loads(record(liquidation=[1, 1, 1]))
+    written["partition_hint"] = {"any": ["thing"]}
+    assert decode_batch(orjson.dumps(written)) == decode_batch(record())
+
+
+def test_a_column_sent_as_one_number_means_every_trade():
+    (scalar,) = decode_batch(record(side=1, flags=9)).symbols
+    (listed,) = decode_batch(record(side=[1, 1, 1], flags=[9, 9, 9])).symbols
+    assert scalar.sides() == listed.sides() == [1, 1, 1]
+    assert scalar.flag_list() == listed.flag_list() == [9, 9, 9]
+    assert decode_batch(record()).symbols[0].flag_list() == [0, 0, 0]
+
+
+def test_an_aggregate_counts_the_trades_inside_it():
+    plain = group(count=3)
+    assert plain.trade_count() == len(plain) == 3
+    assert group(count=3, first=[10, 11, 20], last=[10, 19, 20]).trade_count() == 11
+
+
+def test_a_row_has_exact_decimals_and_its_own_ids():
+    batch = trade_batch(
+        group(first_id=5, count=1, price=[2_814_510], qty=[7], side=BUY, flags=int(Flag.RPI)),
+        group(first_id=9, count=1, symbol="PEPEUSDT", price=[1], price_scale=10, qty_scale=0,
+              qty=[2**63 - 1], first=[90], last=[99]),
+    )  # fmt: skip
+    assert list(rows(batch)) == [
+        Trade("binance", "linear", "BTCUSDT", 5, BASE_MS + 5, Decimal("28145.10"),
+              Decimal("0.007"), BUY, 4, 5, 5),
+        Trade("binance", "linear", "PEPEUSDT", 9, BASE_MS + 9, Decimal("0.0000000001"),
+              Decimal(2**63 - 1), SELL, 0, 90, 99),
+    ]  # fmt: skip
+    assert [trade.symbol for trade in rows(batch, "PEPEUSDT")] == ["PEPEUSDT"]
+    assert list(rows(batch, "ETHUSDT")) == []
+
+
+def test_the_record_of_the_first_release_decodes_for_ever():
+    value = (
+        b'{"v":1,"exchange":"binance","channel":"linear","source":"live",'
+        b'"recv_ns":1680652700455123000,"symbols":[{"symbol":"BTCUSDT","price_scale":2,'
+        b'"qty_scale":3,"id":[3535186032,3535186033],"ts":[1680652700452,1680652700452],'
+        b'"price":[2814510,2814510],"qty":[2,20],"side":[-1,-1],"flags":0}]}'
+    )
+    batch = decode_batch(value)
+    assert [(t.price, t.qty, t.side) for t in rows(batch)] == [
+        (Decimal("28145.10"), Decimal("0.002"), SELL),
+        (Decimal("28145.10"), Decimal("0.020"), SELL),
+    ]
+
+
+def test_an_absent_optional_column_costs_no_bytes():
+    written = msgspec.json.decode(encode_batch(trade_batch(group())))
+    assert not {"flags", "first", "last", "uid"} & written["symbols"][0].keys()
