@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from typing import Annotated
 
 import typer
@@ -175,8 +176,16 @@ def _kill(text: str) -> tuple[float, str]:
     return float(seconds), name
 
 
+def _reach_loopback() -> None:
+    # With HTTP_PROXY set, clients would ask the proxy for our own servers. Children inherit this.
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost", "::1"])
+
+
 def main() -> None:
     """Run the command line; expected errors become one message and an exit code."""
+    _reach_loopback()
     try:
         app()
     except PipelineError as e:

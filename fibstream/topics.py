@@ -13,7 +13,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
             name=settings.kafka_topic_prefix + topic.name,
             partitions=topic.partitions or settings.kafka_partitions,
             replication=settings.kafka_replication,
-            config=topic.settings(),
+            config=topic.settings(settings.kafka_replication),
         )
         for topic in CATALOGUE
     ]

@@ -23,11 +23,13 @@ from processors.checkpoint import EXIT_LOST, Checkpoint
 from processors.engine.engine import Engine
 from processors.outbox import Outbox
 from processors.worker import Worker
+from runtime.errors import PipelineError
 from runtime.kafka import TopicSpec, ensure_topics, producer_options, wait_for_broker
 from runtime.ready import announce
 from runtime.settings import Settings
+from runtime.shutdown import exit_code
 from schemas.intervals import parse_intervals
-from schemas.topics import TRADES
+from schemas.topics import TRADES, in_sync
 
 logger = structlog.get_logger(__name__)
 
@@ -84,7 +86,8 @@ def changelog_topic(settings: Settings) -> TopicSpec:
             "min.cleanable.dirty.ratio": "0.1",
             "segment.ms": "60000",
             "segment.bytes": str(32 << 20),
-        },
+        }
+        | in_sync(settings.kafka_replication),
     )
 
 
@@ -154,6 +157,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     worker = _wire(app, checkpoint, settings)
     try:
         await _serve(app, worker, stop)
+    except PipelineError as e:
+        os._exit(exit_code(e))  # Faust runs, and its threads would not let the process end
     finally:
         await producer.stop()
 

@@ -31,6 +31,7 @@ class Worker:
     ) -> None:
         self.checkpoint = checkpoint
         self.restored = asyncio.Event()
+        self.is_over = False  # what is read from now on is for the next process
         self.is_sought: set[int] = set()  # partitions with a seek under way
         self._app = app
         self._table = table
@@ -132,10 +133,12 @@ class Worker:
         return tenure == self._tenure
 
     async def finish(self) -> None:
-        """Save for the last time and read no more."""
+        """Read no more, and save for the last time."""
+        self.is_over = True
         if self.restored.is_set():
             await self.save()
         self.forget()
+        self.restored.set()  # an agent that waits for its partitions will find none
 
     async def pulse(self) -> None:
         """Publish, close by the clock and save, until it is cancelled."""

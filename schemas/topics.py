@@ -27,11 +27,17 @@ class Topic:
     partitions: int | None = None
     config: dict[str, str] = field(default_factory=dict)
 
-    def settings(self) -> dict[str, str]:
-        """Return the topic's Kafka configuration."""
+    def settings(self, replication: int = 1) -> dict[str, str]:
+        """Return the topic's Kafka configuration for that many copies."""
+        keep = {"retention.ms": str(self.retention_ms)}
         if self.compacted:
-            return {"cleanup.policy": "compact", **self.config}
-        return {"retention.ms": str(self.retention_ms), **self.config}
+            keep = {"cleanup.policy": "compact"}
+        return keep | self.config | in_sync(replication)
+
+
+def in_sync(replication: int) -> dict[str, str]:
+    """Return how many copies an acknowledged record has: two, where there are three or more."""
+    return {"min.insync.replicas": "2"} if replication >= 3 else {}
 
 
 TRADES = Topic(

@@ -49,7 +49,7 @@ async def _open(sink: Sink, log: KafkaLog, settings: Settings) -> None:
                 name=settings.kafka_topic_prefix + topic.name,
                 partitions=topic.partitions or settings.kafka_partitions,
                 replication=settings.kafka_replication,
-                config=topic.settings(),
+                config=topic.settings(settings.kafka_replication),
             )
             for topic in (*sink.topics, DEAD_LETTERS)
         ],

@@ -116,14 +116,12 @@ async def unknown_variables(_settings: Settings) -> Sequence[Finding]:
     findings: list[Finding] = []
     for place, names in places.items():
         for name in sorted(names):
-            head, prefix, bare = name.upper().partition(PREFIX)
-            if prefix and not head and bare not in known:
-                remedy = _guess(bare, known, PREFIX) or "`.env.example` lists all. "
-                findings += warn(
-                    "unknown variables",
-                    f"{name} in {place} is no setting",
-                    remedy + "Else take it out.",
-                )
+            bare = name.upper().removeprefix(PREFIX)
+            if bare == name.upper() or bare in known:
+                continue
+            remedy = _guess(bare, known, PREFIX) or "`.env.example` lists all. "
+            told = f"{name} in {place} is no setting"
+            findings += warn("unknown variables", told, remedy + "Else take it out.")
     return findings or ok("unknown variables", "none")
 
 

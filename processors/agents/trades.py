@@ -35,23 +35,13 @@ async def fold_trades(stream: Any, worker: Worker) -> None:
 
 
 async def _take(event: Any, worker: Worker) -> None:
-    message = event.message
+    checkpoint, message = worker.checkpoint, event.message
     partition, offset = message.tp.partition, message.offset
-    checkpoint = worker.checkpoint
-    expected = checkpoint.next_offset.get(partition)
-    if expected is None:
-        await worker.restored.wait()
-        expected = checkpoint.next_offset.get(partition)
-        if expected is None:
-            return  # of a partition that was taken away meanwhile: its new owner reads it
-    if offset < expected:
-        metrics.repeated.inc()
+    if not await _is_next(message, worker):
+        # Faust waits for the ack of every event, at a rebalance and at the end. It may commit what
+        # it likes: where reading goes on is told by the changelog alone.
         event.ack()
         return
-    if offset > expected:
-        await worker.seek_back(message.tp, expected, offset)
-        return
-    worker.is_sought.discard(partition)
     checkpoint.next_offset[partition] = offset + 1
     value = event.value or b""  # a tombstone has none
     try:
@@ -63,6 +53,24 @@ async def _take(event: Any, worker: Worker) -> None:
     checkpoint.events.append(event)
     metrics.records.inc()
     await worker.save_if_full()
+
+
+async def _is_next(message: Any, worker: Worker) -> bool:
+    """Say whether this is the very record that its partition waits for."""
+    partition, next_offset = message.tp.partition, worker.checkpoint.next_offset
+    if partition not in next_offset:
+        await worker.restored.wait()
+    expected = next_offset.get(partition)
+    if expected is None or worker.is_over:
+        return False  # the partition was taken away meanwhile: its new owner reads it
+    if message.offset == expected:
+        worker.is_sought.discard(partition)
+        return True
+    if message.offset < expected:
+        metrics.repeated.inc()
+    else:
+        await worker.seek_back(message.tp, expected, message.offset)
+    return False
 
 
 def _dead_letter(reason: str, source: str, value: bytes) -> bytes:

@@ -23,6 +23,7 @@ AWAY = (
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
+    exceptions.NoScriptError,  # restarted between the script and its call
 )
 AWAY_WORDS = ("MISCONF", "LOADING", "NOREPLICAS", "MASTERDOWN", "BUSY")
 
