@@ -22,8 +22,8 @@ demo: $(INSTALLED)  ## Run everything on a simulated exchange, open the page, ju
 run: $(INSTALLED)  ## Run everything on this machine, from the exchange in the settings
 	@$(BIN)/fibstream up $(ARGS)
 
-test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills
-	$(BIN)/pytest $(ARGS)
+test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills; two at a time
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: $(INSTALLED)  ## Run the unit tests only: no network, seconds
 	$(BIN)/pytest tests/unit $(ARGS)
