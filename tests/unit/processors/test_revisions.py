@@ -139,10 +139,9 @@ class World:
         known = self.contents.setdefault(version, row)
         assert known == row, f"one revision, two contents:\n{known}\n{row}"
 
-    def is_asked(self, series: tuple[str, ...], row: Kline) -> bool:
-        end_ms = row.timestamp + row.interval
+    def is_asked(self, series: tuple[str, ...], open_ms: int, length: int) -> bool:
         return any(
-            asked[:3] == series and asked[3] < end_ms and asked[4] >= row.timestamp
+            asked[:3] == series and asked[3] < open_ms + length and asked[4] >= open_ms
             for asked in self.asked
         )
 
@@ -176,7 +175,7 @@ class Process:
         self.engine.close_quiet(now_ms, {0})
 
     def save(self, now_ms: int) -> None:
-        run(self.checkpoint.save(now_ms))
+        run(self.checkpoint.save(now_ms, lambda: True))
 
 
 def run(coroutine) -> None:
@@ -322,7 +321,7 @@ class Revisions(RuleBasedStateMachine):
         came, made = venue.candles(venue.sent, length), venue.candles(venue.born, length)
         for open_ms, candle in came.items():
             row = self.world.final.get((*series, length, open_ms))
-            if row is not None and self.world.is_asked(series, row):
+            if self.world.is_asked(series, open_ms, length):
                 continue
             assert row is not None, f"{series} {length} {open_ms} is missing"
             assert candle_of(row) == candle
