@@ -31,21 +31,19 @@ async def get(endpoint: Endpoint, path: str) -> bytes:
     """Return the body; raise Misconfigured when the address can never give it."""
     url = endpoint.url + path
     failures = 0
-    began_s = time.monotonic()
+    deadline_s = time.monotonic() + OVERRIDE_ANSWERS_WITHIN_S
     async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
         while True:
             try:
                 return await _once(client, endpoint, url)
             except Retriable as e:
-                silent_s = time.monotonic() - began_s
-                if (
-                    endpoint.is_override
-                    and isinstance(e, Unreachable)
-                    and silent_s > OVERRIDE_ANSWERS_WITHIN_S
-                ):
-                    raise endpoint.wrong(f"does not answer ({e.reason})") from e
                 failures += 1
                 pause_s = max(e.retry_after_s, backoff_s(failures, random.random()))  # noqa: S311
+                if endpoint.is_override and isinstance(e, Unreachable):
+                    left_s = deadline_s - time.monotonic()
+                    if left_s <= 0:
+                        raise endpoint.wrong(f"does not answer ({e.reason})") from e
+                    pause_s = min(pause_s, left_s)
                 metrics.rest_retries.inc()
                 logger.warning("rest_away", url=url, reason=e.reason, retry_after_s=pause_s)
             await asyncio.sleep(pause_s)

@@ -20,7 +20,7 @@ from mode.utils.queues import FlowControlEvent
 from processors import metrics
 from processors.agents.trades import fold_trades
 from processors.checkpoint import EXIT_LOST, Checkpoint
-from processors.engine.engine import Engine
+from processors.engine.engine import OUTPUTS, Engine
 from processors.outbox import Outbox
 from processors.worker import Worker
 from runtime.errors import PipelineError
@@ -29,7 +29,7 @@ from runtime.ready import announce
 from runtime.settings import Settings
 from runtime.shutdown import exit_code
 from schemas.intervals import parse_intervals
-from schemas.topics import TRADES, in_sync
+from schemas.topics import DEAD_LETTERS, TRADES, in_sync
 
 logger = structlog.get_logger(__name__)
 
@@ -124,7 +124,7 @@ def create_app(settings: Settings) -> App:
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Process trades until ``stop``; needs the topics, and creates the changelog."""
+    """Process trades until ``stop``; creates the topics that are missing."""
     lengths = parse_intervals(settings.kline_intervals)
     # A record decodes into hundreds of lists that live for a moment: at the default threshold the
     # collector runs at every record and finds nothing.
@@ -135,7 +135,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     sys.setswitchinterval(0.0005)
     await wait_for_broker(settings.kafka_bootstrap)
     changelog = changelog_topic(settings)
-    await ensure_topics(settings.kafka_bootstrap, [changelog])
+    await ensure_topics(settings.kafka_bootstrap, [*_topics(settings), changelog])
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap, **producer_options() | {"linger_ms": 0}
     )
@@ -161,6 +161,18 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         os._exit(exit_code(e))  # Faust runs, and its threads would not let the process end
     finally:
         await producer.stop()
+
+
+def _topics(settings: Settings) -> list[TopicSpec]:
+    return [
+        TopicSpec(
+            name=settings.kafka_topic_prefix + topic.name,
+            partitions=topic.partitions or settings.kafka_partitions,
+            replication=settings.kafka_replication,
+            config=topic.settings(settings.kafka_replication),
+        )
+        for topic in (TRADES, *OUTPUTS, DEAD_LETTERS)
+    ]
 
 
 def _wire(app: App, checkpoint: Checkpoint, settings: Settings) -> Worker:
@@ -206,6 +218,7 @@ async def _serve(app: App, worker: Worker, stop: asyncio.Event) -> None:
                 announce()
                 is_announced = True
     await worker.finish()
+    app.conf.stream_wait_empty = False  # what was read since then is for the next process
     # Nothing is pending now. Faust may wait for ever for a broker that is away.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(app.stop(), STOP_WITHIN_S)

@@ -21,6 +21,7 @@ logger = structlog.get_logger(__name__)
 
 PULSE_S = 0.02
 WATCH_S = 0.1
+SEEK_AGAIN_S = 0.3
 
 
 class Worker:
@@ -32,7 +33,7 @@ class Worker:
         self.checkpoint = checkpoint
         self.restored = asyncio.Event()
         self.is_over = False  # what is read from now on is for the next process
-        self.is_sought: set[int] = set()  # partitions with a seek under way
+        self.sought_s: dict[TP, float] = {}  # partitions with a hole, and when it was last seen
         self._app = app
         self._table = table
         self._topic = topic
@@ -99,18 +100,29 @@ class Worker:
         """Drop the partitions: a rebalance has begun."""
         self._tenure += 1
         self.restored.clear()
-        self.is_sought.clear()
+        self.sought_s.clear()
         self.checkpoint.forget()
         self._watchdog.forgot(time.monotonic())
 
-    async def seek_back(self, tp: TP, expected: int, offset: int) -> None:
-        """Read again what Faust skipped; the events in between are dropped without ack."""
-        if tp.partition in self.is_sought:
+    async def seek_back(self, tp: TP, offset: int) -> None:
+        """Read again what Faust skipped; ``offset`` is what it delivered instead."""
+        is_known = tp in self.sought_s
+        self.sought_s[tp] = time.monotonic()
+        if is_known:
             return
-        self.is_sought.add(tp.partition)
+        expected = self.checkpoint.next_offset[tp.partition]
         metrics.holes.inc()
         logger.warning("hole_found", partition=tp.partition, expected=expected, got=offset)
         await self._app.consumer.seek(tp, expected)
+
+    async def _seek_again(self) -> None:
+        # Faust goes on to deliver the fetch in its hands, and then takes what the seek brings for
+        # read. Once nothing comes any more, a seek counts.
+        now_s = time.monotonic()
+        for tp, seen_s in list(self.sought_s.items()):
+            if now_s - seen_s > SEEK_AGAIN_S:
+                self.sought_s[tp] = now_s
+                await self._app.consumer.seek(tp, self.checkpoint.next_offset[tp.partition])
 
     async def save_if_full(self) -> None:
         """Save at once when many records wait: the bound of what a crash replays."""
@@ -163,6 +175,7 @@ class Worker:
         caught_up = {partition for partition, lag in lags.items() if lag <= 0}
         self.checkpoint.engine.close_quiet(now_ms, caught_up)
         await self.checkpoint.send(now_ms, caught_up)
+        await self._seek_again()
         if time.monotonic() - self._saved_s >= self._every_s:
             for partition, lag in lags.items():
                 metrics.lag.labels(partition).set(lag)

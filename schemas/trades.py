@@ -22,6 +22,7 @@ Source = Literal["live", "rest", "archive"]
 Int64 = Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
 Scale = Annotated[int, Meta(ge=0, le=SCALE_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=9_999_999_999_999)]  # until 2286; microseconds do not fit
+ExchangeName = Annotated[str, Meta(pattern="^[a-z0-9_-]+$")]  # a part of keys, and of JSON text
 
 BUY = 1
 SELL = -1
@@ -90,14 +91,14 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
 class TradeBatch(msgspec.Struct, gc=False):
     """One record: what one exchange and channel traded in one tick, grouped by symbol."""
 
-    exchange: str
+    exchange: ExchangeName
     channel: Channel
     source: Source
     """Heard on the stream, or fetched later: from the venue's REST, or from its archive."""
     recv_ns: Int64
     """When the ingestor had the youngest of them, in ns since 1970."""
-    symbols: list[SymbolTrades]
-    v: int = 1
+    symbols: Annotated[list[SymbolTrades], Meta(min_length=1)]
+    v: Literal[1] = 1
     """The version of this shape."""
 
     def __len__(self) -> int:
@@ -145,6 +146,9 @@ def decode_batch(value: bytes) -> TradeBatch:
         if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
             if first is None or last is None or not len(first) == len(last) == n:
                 raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
+    # A second group would be taken for a repeat of the first: a symbol has one offset.
+    if len({group.symbol for group in batch.symbols}) != len(batch.symbols):
+        raise UnreadableBatch("a symbol has two groups")
     return batch
 
 

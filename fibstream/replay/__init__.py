@@ -57,6 +57,8 @@ def run_replay(options: ReplayOptions) -> None:
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    except OSError as e:  # of stdout: the tape keeps those of its files
+        raise Incomplete(f"stdout cannot be written to ({e.strerror})") from e
     summary, damaged = replay.summary, replay.tape.damaged
     told = orjson.dumps(summary.as_dict()).decode() if options.as_json else summary.as_text()
     print(told, file=sys.stderr)  # noqa: T201 - stdout belongs to the rows

@@ -22,7 +22,7 @@ from schemas.trades import Channel
 
 TICK_NS = 50_000_000  # the publisher's longest
 TICK_ROWS_MAX = 20_000
-PULSE_NS = 1_000_000_000  # no candle ends between two seconds
+PULSE_NS = 10_000_000_000  # corrections take as long; how often it asks changes no row
 NEVER_MS = 2**60  # open candles are asked for once, at the end
 HELD_ROWS_MAX = 200_000  # ~700 bytes each
 
@@ -119,7 +119,7 @@ class ReplayedCandles:
         mark_ms, length = self._marks.get(row.symbol, 0), self._shortest_ms
         if row.ts > mark_ms:
             self._marks[row.symbol] = row.ts
-        elif row.ts - row.ts % length + length + CORRECTION_MS <= mark_ms:
+        elif not row.flags and row.ts - row.ts % length + length + CORRECTION_MS <= mark_ms:
             self.late_trades += 1
         if collector.rows == 1:
             self._tick_ns = now_ns
@@ -139,6 +139,7 @@ class ReplayedCandles:
 
     def rest(self, end_ns: int | None) -> Iterator[bytes]:
         """Yield what is held, and what is open, when the recording ended at ``end_ns``."""
+        self._fold()
         self._publish(max(self._latest_ns, end_ns or 0) // 1_000_000)
         for output in self._engine.unclosed():
             self._hold(output)
@@ -158,7 +159,6 @@ class ReplayedCandles:
         return notes
 
     def _publish(self, now_ms: int) -> Mapping[bytes, int]:
-        self._fold()
         self._engine.merge()
         self._engine.close_quiet(now_ms, (0,))
         for output in self._engine.outputs(now_ms, (0,)):

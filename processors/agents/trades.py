@@ -37,9 +37,11 @@ async def fold_trades(stream: Any, worker: Worker) -> None:
 async def _take(event: Any, worker: Worker) -> None:
     checkpoint, message = worker.checkpoint, event.message
     partition, offset = message.tp.partition, message.offset
+    if worker.is_over:
+        return
     if not await _is_next(message, worker):
-        # Faust waits for the ack of every event, at a rebalance and at the end. It may commit what
-        # it likes: where reading goes on is told by the changelog alone.
+        # A rebalance waits for the ack of every event. Faust may commit what it likes: where
+        # reading goes on is told by the changelog alone.
         event.ack()
         return
     checkpoint.next_offset[partition] = offset + 1
@@ -61,16 +63,15 @@ async def _is_next(message: Any, worker: Worker) -> bool:
     if partition not in next_offset:
         await worker.restored.wait()
     expected = next_offset.get(partition)
-    if expected is None or worker.is_over:
+    if expected is None:
         return False  # the partition was taken away meanwhile: its new owner reads it
-    if message.offset == expected:
-        worker.is_sought.discard(partition)
-        return True
-    if message.offset < expected:
+    if message.offset > expected:
+        await worker.seek_back(message.tp, message.offset)
+    elif message.offset < expected:
         metrics.repeated.inc()
     else:
-        await worker.seek_back(message.tp, expected, message.offset)
-    return False
+        worker.sought_s.pop(message.tp, None)
+    return bool(message.offset == expected)
 
 
 def _dead_letter(reason: str, source: str, value: bytes) -> bytes:

@@ -13,6 +13,7 @@ from processors.engine.symbol import CORRECTION_MS, SymbolCandles
 from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
 from schemas.trades import TradeBatch
 
+OUTPUTS = (KLINES, KLINES_LIVE, PRICES, GAPS, RECOMPUTE)
 SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
 SKEW_MS_MAX = 5_000
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer

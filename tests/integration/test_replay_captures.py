@@ -228,6 +228,15 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(usdm) -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_an_error(usdm) -> None:
+    command = [sys.executable, "-m", "fibstream", "replay", "--channel", "linear", str(usdm[0])]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"stdout cannot be written to (No space left on device)\n"
+
+
 @pytest.mark.parametrize(
     ("args", "named"),
     [

@@ -8,10 +8,11 @@ import asyncio
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from oracle import Candle, T, candles_of
@@ -25,7 +26,14 @@ from runtime.settings import Settings
 from schemas.intervals import parse_intervals
 from schemas.klines import Kline, decode_klines
 from schemas.topics import DEAD_LETTERS, KLINES, TRADES, symbol_key
-from schemas.trades import Flag, SymbolTrades, TradeBatch, decode_batch, encode_batch
+from schemas.trades import (
+    Flag,
+    SymbolTrades,
+    TradeBatch,
+    UnreadableBatch,
+    decode_batch,
+    encode_batch,
+)
 
 PARTITIONS = 4
 INTERVALS = ("1s", "5s", "1m", "173m")
@@ -36,10 +44,20 @@ SERIES = [
 START_MS = 1_700_000_000_000
 JITTER_MS = 4_000
 END_OF_TIME_MS = 2**50
+WITHIN_S = 40.0
+SHORT_SESSION = ("-m", "tests.support.worker_process")
 CHANGELOG = f"{APP_ID}-{TABLE}-changelog"
 
 Series = tuple[str, str, str]
+Real = Mapping[Series, Collection[T]]  # what came and counts, by symbol
 CandleKey = tuple[str, str, str, int, int]
+
+
+class Record(NamedTuple):
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
 
 
 def worker_settings(bootstrap: str, prefix: str, folder: Path, **changes: object) -> Settings:
@@ -166,50 +184,71 @@ class Ledger:
     rows: int = 0
     steps_back: int = 0  # rows older than one before them, as a replay after a crash repeats
 
-    def take(self, value: bytes) -> None:
-        envelope = decode_klines(value)
+    def take(self, record: Record) -> None:
+        envelope = decode_klines(record.value)
         for row in envelope.data:
+            key = symbol_key(envelope.exchange, envelope.channel, row.symbol)
+            assert record.key == key
+            assert record.partition == partition_for(key, PARTITIONS)
             self.rows += 1
-            key = envelope.exchange, envelope.channel, row.symbol, row.interval, row.timestamp
-            known = self.contents.setdefault((*key, row.version), row)
+            candle = envelope.exchange, envelope.channel, row.symbol, row.interval, row.timestamp
+            known = self.contents.setdefault((*candle, row.version), row)
             assert known == row, f"one revision, two contents:\n{known}\n{row}"
-            self.last[key] = row
-            newest = self.final.setdefault(key, row)
+            self.last[candle] = row
+            newest = self.final.setdefault(candle, row)
             if newest.version < row.version:
-                self.final[key] = row
+                self.final[candle] = row
             self.steps_back += row.version < newest.version
 
 
-async def read_topic(settings: Settings, name: str) -> Mapping[int, Sequence[tuple[int, bytes]]]:
-    """Return everything in a topic: by partition, (offset, value)."""
-    topic = settings.kafka_topic_prefix + name
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
-    found: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
-    async with consumer:
+class Reader:
+    """Reads a topic from its beginning, as far as it goes at each call."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
         partitions = 1 if name == DEAD_LETTERS.name else settings.kafka_partitions
-        tps = [TopicPartition(topic, p) for p in range(partitions)]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
-        ends = await consumer.end_offsets(tps)
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                found[tp.partition] += [(r.offset, r.value) for r in records]
-    return found
+        self._tps = [
+            TopicPartition(settings.kafka_topic_prefix + name, p) for p in range(partitions)
+        ]
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        self._consumer.assign(self._tps)
+        await self._consumer.seek_to_beginning(*self._tps)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def rest(self) -> list[Record]:
+        """Return what has come since the last call."""
+        found: list[Record] = []
+        ends = await self._consumer.end_offsets(self._tps)
+        while any([await self._consumer.position(tp) < ends[tp] for tp in self._tps]):
+            for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
+                found += [Record(tp.partition, r.offset, r.key, r.value) for r in records]
+        return found
 
 
-async def expected(settings: Settings, market: Market) -> dict[CandleKey, Kline]:
+async def read_topic(settings: Settings, name: str) -> list[Record]:
+    """Return everything in a topic."""
+    async with Reader(settings, name) as reader:
+        return await reader.rest()
+
+
+async def expected(settings: Settings, real: Real) -> dict[CandleKey, Kline]:
     """Return the last revision of every candle, folded calmly and checked against the oracle."""
     lengths = parse_intervals(settings.kline_intervals)
     engine = Engine(lengths, grace_ms=80, live_every_ms=250, closes_quiet=True)
     ledger = Ledger()
-    for partition, records in (await read_topic(settings, TRADES.name)).items():
-        for offset, value in records:
-            engine.apply(partition, offset, decode_batch(value))
+    for record in await read_topic(settings, TRADES.name):
+        with suppress(UnreadableBatch):
+            engine.apply(record.partition, record.offset, decode_batch(record.value or b""))
     engine.close_quiet(END_OF_TIME_MS, range(PARTITIONS))
-    for topic, _, value in engine.outputs(0, ()):
+    for topic, key, value in engine.outputs(0, ()):
         if topic is KLINES:
-            ledger.take(value)
-    for series, trades in market.real.items():
+            ledger.take(Record(partition_for(key, PARTITIONS), 0, key, value))
+    for series, trades in real.items():
         for length in lengths:
             for open_ms, candle in candles_of(trades, length).items():
                 assert numbers(ledger.final[*series, length, open_ms]) == candle
@@ -226,45 +265,50 @@ def numbers(row: Kline) -> Candle:
 
 
 async def published(settings: Settings) -> Ledger:
-    """Return what the candle topic holds; fail where one revision has two contents."""
+    """Return what the candle topic holds."""
     ledger = Ledger()
-    for partition, records in (await read_topic(settings, KLINES.name)).items():
-        for _, value in records:
-            ledger.take(value)
-            envelope = decode_klines(value)
-            key = symbol_key(envelope.exchange, envelope.channel, envelope.data[0].symbol)
-            assert partition_for(key, PARTITIONS) == partition
+    for record in await read_topic(settings, KLINES.name):
+        ledger.take(record)
     return ledger
 
 
 async def state_positions(settings: Settings) -> dict[int, int]:
     """Return where reading goes on, by partition, as the changelog says; 0 is left out."""
-    positions = {}
-    for partition, records in (await read_topic(settings, CHANGELOG)).items():
-        for _, value in records:
-            if value.isdigit():
-                positions[partition] = int(value)
+    records = await read_topic(settings, CHANGELOG)
+    positions = {r.partition: int(r.value) for r in records if r.key.startswith(b"@")}
     return {partition: at for partition, at in positions.items() if at}
 
 
-async def settled(settings: Settings, market: Market, *, within_s: float = 40.0) -> Ledger:
+async def read_to_the_end(settings: Settings) -> None:
+    """Wait until the changelog says that every trade has been read."""
+    records = await read_topic(settings, TRADES.name)
+    ends = {record.partition: record.offset + 1 for record in records}
+    async with asyncio.timeout(WITHIN_S):
+        while await state_positions(settings) != ends:  # noqa: ASYNC110 - a topic has no event
+            await asyncio.sleep(0.1)
+
+
+async def settled(settings: Settings, real: Real, *, within_s: float = WITHIN_S) -> Ledger:
     """Wait until every candle is what it must be; fail with the first that is not."""
-    wanted = await expected(settings, market)
+    wanted = await expected(settings, real)
+    ledger = Ledger()
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
-    while True:
-        ledger = await published(settings)
-        wrong = [key for key, row in wanted.items() if ledger.final.get(key) != row]
-        if not wrong:
-            assert ledger.final.keys() == wanted.keys()
-            return ledger
-        if loop.time() > deadline_s:
-            first = wrong[0]
-            raise AssertionError(
-                f"{len(wrong)} of {len(wanted)} candles are wrong after {within_s} s, the first:"
-                f"\n{ledger.final.get(first)}\nexpected\n{wanted[first]}"
-            )
-        await asyncio.sleep(0.3)
+    async with Reader(settings, KLINES.name) as reader:
+        while True:
+            for record in await reader.rest():
+                ledger.take(record)
+            wrong = [key for key, row in wanted.items() if ledger.final.get(key) != row]
+            if not wrong:
+                assert ledger.final.keys() == wanted.keys()
+                return ledger
+            if loop.time() > deadline_s:
+                first = wrong[0]
+                raise AssertionError(
+                    f"{len(wrong)} of {len(wanted)} candles are wrong after {within_s} s,"
+                    f" the first:\n{ledger.final.get(first)}\nexpected\n{wanted[first]}"
+                )
+            await asyncio.sleep(0.2)
 
 
 class Workers:
@@ -284,11 +328,11 @@ class Workers:
         for child in self._children:
             await child.stop(0)
 
-    async def start(self, *, ready: bool = True) -> Child:
+    async def start(self, *options: str, ready: bool = True) -> Child:
         """Start one worker, and wait until it owns its partitions."""
         spec = ChildSpec(
             name=f"worker-{len(self._children)}",
-            argv=self.argv,
+            argv=[*self.argv, *options],
             env=self._settings.environment(),
         )
         child = await Child.start(spec, {}, self._folder / f"{spec.name}.log")

@@ -33,6 +33,11 @@ def record(**changes) -> bytes:
     return orjson.dumps(written)
 
 
+def envelope(**changes) -> bytes:
+    """One record as JSON, a field of the envelope replaced."""
+    return orjson.dumps(orjson.loads(record()) | changes)
+
+
 def refusal(value: bytes) -> str:
     with pytest.raises(UnreadableBatch) as refused:
         decode_batch(value)
@@ -57,7 +62,10 @@ groups = st.integers(1, 5).flatmap(
 )
 
 
-@given(st.lists(groups, min_size=1, max_size=4), st.sampled_from(["live", "rest", "archive"]))
+@given(
+    st.lists(groups, min_size=1, max_size=4, unique_by=lambda g: g.symbol),
+    st.sampled_from(["live", "rest", "archive"]),
+)
 def test_what_is_encoded_is_decoded_the_same(symbols, source):
     batch = TradeBatch("binance", "spot", source, 1_680_652_700_455_123_000, symbols)
     assert decode_batch(encode_batch(batch)) == batch
@@ -73,6 +81,20 @@ def test_columns_of_different_length_are_refused_with_the_symbol(column):
 def test_an_optional_column_of_another_length_is_refused(column):
     wrong = ["a"] if column == "uid" else [1, 1]
     assert "BTCUSDT: columns of different length" in refusal(record(**{column: wrong}))
+
+
+def test_two_groups_of_one_symbol_are_refused():
+    """The second would be taken for a repeat of the first, and lost without a word."""
+    group = orjson.loads(record())["symbols"][0]
+    assert "two groups" in refusal(envelope(symbols=[group, group]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"symbols": []}, {"exchange": ""}, {"exchange": "a:b"}, {"exchange": 'a"b'}, {"v": 2}],
+)
+def test_what_would_stop_a_worker_for_good_is_refused(changes):
+    assert refusal(envelope(**changes))
 
 
 def test_a_group_without_trades_is_refused():
