@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit check style bench docs lock hooks clean
+.PHONY: help setup demo run test unit soak check style bench docs lock hooks clean
 
 help:  ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills; two a
 
 unit: $(INSTALLED)  ## Run the unit tests only: no network, seconds
 	$(BIN)/pytest tests/unit $(ARGS)
+
+soak: $(INSTALLED)  ## Kill, freeze and cut off one worker for some minutes
+	$(BIN)/pytest -m soak $(ARGS)
 
 check: $(INSTALLED)  ## Check format, lint, types and import contracts
 	$(BIN)/ruff format --check .
