@@ -36,6 +36,7 @@ logger = structlog.get_logger(__name__)
 APP_ID = "fibstream.processor"
 TABLE = "symbols"
 SESSION_TIMEOUT_S = 6.0
+HEARTBEAT_S = 1.5
 STOP_WITHIN_S = 15.0
 
 
@@ -109,7 +110,7 @@ def create_app(settings: Settings) -> App:
         processing_guarantee="at_least_once",
         broker_commit_interval=0.5,
         broker_session_timeout=SESSION_TIMEOUT_S,
-        broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
+        broker_heartbeat_interval=min(HEARTBEAT_S, SESSION_TIMEOUT_S / 4),
         broker_max_poll_records=1_000,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,

@@ -12,6 +12,7 @@ from faust.types import TP
 
 from processors import metrics
 from processors.checkpoint import EXIT_LOST, Checkpoint, position_key
+from processors.engine.state import UnknownState
 from processors.watchdog import Unfit, Watchdog
 from runtime.errors import Misconfigured
 from runtime.kafka import partition_for
@@ -56,7 +57,7 @@ class Worker:
         positions = {tp: self._position(tp, stored, earliest[tp] or 0, ends[tp] or 0) for tp in tps}
         states = self._states(stored, (tp.partition for tp in tps))
         for tp, position in positions.items():
-            self.checkpoint.engine.restore(tp.partition, states[tp.partition])
+            self._load(tp.partition, states[tp.partition])
             self.checkpoint.next_offset[tp.partition] = position
         for tp, position in positions.items():
             await consumer.seek(tp, position)
@@ -67,6 +68,17 @@ class Worker:
         metrics.symbols.set(count)
         logger.info("partitions_restored", partitions=sorted(states), symbols=count)
         self.restored.set()
+
+    def _load(self, partition: int, states: Mapping[bytes, bytes]) -> None:
+        try:
+            self.checkpoint.engine.restore(partition, states)
+        except UnknownState as e:
+            raise Misconfigured(
+                "STREAMER_KAFKA_TOPIC_PREFIX",
+                f"the changelog cannot be read: {e}",
+                remedy="Run the version that wrote it, or delete the changelog topic: the candles "
+                "are then made anew from the trades that Kafka still holds.",
+            ) from e
 
     def _states(
         self, stored: Mapping[bytes, bytes], partitions: Iterable[int]
@@ -180,6 +192,7 @@ class Worker:
             for partition, lag in lags.items():
                 metrics.lag.labels(partition).set(lag)
             metrics.trades.inc(self.checkpoint.engine.take_trade_count())
+            metrics.duplicates.set(self.checkpoint.engine.count_duplicates())
             self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
             await self.save()
 

@@ -5,7 +5,7 @@ Nothing it publishes depends on when it was asked, but for how often.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from processors.engine import rows
 from processors.engine.state import dump, load
@@ -14,9 +14,13 @@ from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
 from schemas.trades import TradeBatch
 
 OUTPUTS = (KLINES, KLINES_LIVE, PRICES, GAPS, RECOMPUTE)
+ROWS_MAX = 1_000  # of a record, ~400 bytes each: below Kafka's default limit of 1 MB a record
 SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
 SKEW_MS_MAX = 5_000
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
+
+
+Row = TypeVar("Row")
 
 
 class Output(NamedTuple):
@@ -151,6 +155,10 @@ class Engine:
             if candles.watermark_ms  # else it has no candle yet
         }
 
+    def count_duplicates(self) -> int:
+        """Return how many trades of the symbols here were dropped by their id."""
+        return sum(candles.duplicates for candles in self._all())
+
     def take_trade_count(self) -> int:
         """Return how many trades were folded since the last call."""
         count, self.trades = self.trades, 0
@@ -188,24 +196,28 @@ class Engine:
 def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:
     candles.merge_second()
     candles.tell_claims()
-    if candles.touched:
-        yield Output(
-            KLINES,
-            candles.key,
-            rows.kline_envelope(
-                candles, [rows.kline_row(candles, length, bar) for length, bar in candles.touched]
-            ),
-        )
-        for _, bar in candles.touched:
+    for bars in _parts(candles.touched):
+        found = [rows.kline_row(candles, length, bar) for length, bar in bars]
+        yield Output(KLINES, candles.key, rows.kline_envelope(candles, found))
+        for _, bar in bars:
             bar.is_touched = False
             bar.claim = None
-        candles.touched = []
-    if candles.gaps:
-        yield Output(GAPS, candles.key, rows.gap_envelope(candles, candles.gaps))
-        candles.gaps = []
+    candles.touched = []
+    for changes in _parts(candles.gaps):
+        yield Output(GAPS, candles.key, rows.gap_envelope(candles, changes))
+    candles.gaps = []
     if candles.late:
         yield Output(RECOMPUTE, candles.key, rows.recompute_envelope(candles, candles.late))
         candles.late = None
+
+
+def _parts(found: list[Row]) -> Iterator[list[Row]]:
+    if len(found) <= ROWS_MAX:
+        if found:
+            yield found
+        return
+    for at in range(0, len(found), ROWS_MAX):
+        yield found[at : at + ROWS_MAX]
 
 
 def _live_outputs(candles: SymbolCandles) -> Iterator[Output]:
