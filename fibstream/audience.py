@@ -8,6 +8,8 @@ import orjson
 import websockets
 from msgspec import ValidationError
 
+from fibstream.stored import CandleKey
+from fibstream.truth import Series
 from schemas.intervals import interval_text
 from schemas.klines import Kline, decode_klines
 
@@ -18,8 +20,7 @@ RECONNECT_S = 0.2
 class Sight(NamedTuple):
     """The first time a trade was seen inside a live candle."""
 
-    channel: str
-    symbol: str
+    series: Series
     last_id: int
     at_ns: int
 
@@ -29,13 +30,13 @@ class Audience:
 
     def __init__(self, url: str, intervals: tuple[int, ...]) -> None:
         self.messages = 0
-        self.candles: dict[tuple[str, str, int, int], Kline] = {}
+        self.candles: dict[CandleKey, Kline] = {}
         self.sights: list[Sight] = []
         self.close_delays_ms: list[float] = []
         self.first_candle = asyncio.Event()
         self._url = url
         self._intervals = intervals
-        self._newest: dict[tuple[str, str], int] = {}
+        self._seen: set[tuple[Series, int]] = set()
 
     async def watch(self) -> None:
         """Follow the gateway until cancelled, through its restarts."""
@@ -64,15 +65,16 @@ class Audience:
         except ValidationError:
             return  # an ack or the statistics
         for row in envelope.data:
-            key = (envelope.channel, row.symbol, row.interval, row.timestamp)
+            series = (envelope.exchange, envelope.channel, row.symbol)
+            key = (*series, row.interval, row.timestamp)
             old = self.candles.get(key)
             if row.closed and (old is None or not old.closed):
                 end_ms = row.timestamp + row.interval
                 self.close_delays_ms.append(now_ns / 1e6 - end_ms)
             if old is None or row.version >= old.version:
                 self.candles[key] = row
-            if not row.closed and row.last_id > self._newest.get(key[:2], -1):
-                self._newest[key[:2]] = row.last_id
-                self.sights.append(Sight(envelope.channel, row.symbol, row.last_id, now_ns))
+            if not row.closed and (series, row.last_id) not in self._seen:
+                self._seen.add((series, row.last_id))
+                self.sights.append(Sight(series, row.last_id, now_ns))
         if envelope.data:
             self.first_candle.set()

@@ -13,9 +13,16 @@ import httpx
 from rich.console import Console
 
 from fibstream.audience import Audience
-from fibstream.machine import Machine, Plan, machine
-from fibstream.stored import CandleKey, StoredCandle, Warehouse, count_redis_keys, named_missing
-from fibstream.truth import Series, Truth, TruthTrade
+from fibstream.machine import Machine, Plan, ingestor, machine
+from fibstream.stored import (
+    CandleKey,
+    StoredCandle,
+    Warehouse,
+    count_records,
+    count_redis_keys,
+    told_gaps,
+)
+from fibstream.truth import Series, Truth, TruthTrade, rule_of
 from fibstream.verdict import (
     Evidence,
     Verdict,
@@ -24,6 +31,8 @@ from fibstream.verdict import (
     judge_exchange,
     judge_trades,
 )
+from ingest.exchanges import EXCHANGES
+from runtime.errors import Misconfigured
 from runtime.settings import Settings
 from schemas.intervals import parse_intervals
 from simulator import SimulatorOptions
@@ -31,15 +40,40 @@ from simulator import SimulatorOptions
 DRAIN_WITHIN_S = 45.0
 POLL_S = 0.5
 HTTP_TIMEOUT_S = 60.0
+COUNTS = (
+    "trades_sent",
+    "trades_in_clickhouse",
+    "trades_lost",
+    "trades_doubled",
+    "trades_missing_named",
+    "candles_checked",
+    "candles_wrong",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
     """``kills`` are (seconds after the start, process to kill -9)."""
 
+    exchanges: Sequence[str] = ("binance",)
     run_for_s: float | None = None
     simulator: SimulatorOptions = field(default_factory=SimulatorOptions)
     kills: Sequence[tuple[float, str]] = ()
+
+
+def exchange_names(text: str) -> tuple[str, ...]:
+    """Read ``--exchanges``; raise Misconfigured where one is not known."""
+    if text == "all":
+        return tuple(EXCHANGES)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names or ("",):
+        if name not in EXCHANGES:
+            raise Misconfigured(
+                "--exchanges",
+                f"there is no exchange {name!r}",
+                remedy=f"Known: {', '.join(EXCHANGES)}, or all.",
+            )
+    return names
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -47,6 +81,7 @@ def demo_settings(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "data_dir": settings.data_dir / "demo",
+            "stream_kinds": ("all",),
             "enable_spot_stream": True,
             "enable_linear_stream": True,
             "exchange_load_all_symbols": True,
@@ -66,7 +101,12 @@ async def run_demo(
     shutil.rmtree(settings.data_dir, ignore_errors=True)
     began_s = time.monotonic()
     console.print("Starting Kafka, Redis, ClickHouse, the simulated exchange and the pipeline ...")
-    plan = Plan(settings=settings, simulator=options.simulator, is_ephemeral=True)
+    plan = Plan(
+        settings=settings,
+        exchanges=options.exchanges,
+        simulator=options.simulator,
+        is_ephemeral=True,
+    )
     async with machine(plan) as running:
         url = f"127.0.0.1:{running.stages.facts['gateway']['port']}"
         audience = Audience(f"ws://{url}{settings.websocket_path}", _intervals(settings))
@@ -119,21 +159,66 @@ async def _check(running: Machine, options: DemoOptions, audience: Audience) -> 
         await _drained(warehouse, made)
         evidences = await _gather(truth, warehouse, settings, made, intervals, stopped_ms)
         expected: dict[CandleKey, StoredCandle] = {}
-        verdict = Verdict()
         for evidence in evidences:
-            judge_trades(verdict, evidence)
             expected |= expected_candles(evidence, intervals, stopped_ms)
         stored = await _settled(warehouse, expected)
-        judge_candles(verdict, expected, stored, "clickhouse")
-        for evidence in evidences:
-            judge_exchange(verdict, evidence, expected)
-        _judge_audience(verdict, expected, audience)
-        sent = sum((await truth.state())["delivered"].values())
-        distinct, rows = await warehouse.count_trades()
-        verdict.trades_doubled += rows - distinct
-    if not any(name == "ingest" for _, name in options.kills) and sent != rows:
-        verdict.trades_lost += max(0, sent - rows)
-        verdict.differ(f"the exchange sent {sent} trades, ClickHouse holds {rows}")
+        delivered = await truth.delivered()
+    reports = {
+        exchange: _judge(
+            exchange,
+            [evidence for evidence in evidences if evidence.series[0] == exchange],
+            {key: candle for key, candle in expected.items() if key[0] == exchange},
+            stored,
+            audience,
+            sent=sum(count for (name, _), count in delivered.items() if name == exchange),
+            was_killed=ingestor(exchange, options.exchanges) in {name for _, name in options.kills},
+        )
+        for exchange in options.exchanges
+    }
+    return {
+        "ok": all(report["ok"] for report in reports.values()),
+        **{name: sum(report[name] for report in reports.values()) for name in COUNTS},
+        "redis_keys": await count_redis_keys(settings),
+        "ws_messages": audience.messages,
+        "latency_ms": _percentiles(_latencies(audience, made)),
+        "close_delay_ms": _percentiles(audience.close_delays_ms),
+        "records": await count_records(settings),
+        "kills": [name for _, name in options.kills],
+        "exchanges": reports,
+        "differences": [text for report in reports.values() for text in report["differences"]],
+    }
+
+
+def _judge(
+    exchange: str,
+    evidences: Sequence[Evidence],
+    expected: Mapping[CandleKey, StoredCandle],
+    stored: Mapping[CandleKey, StoredCandle],
+    audience: Audience,
+    *,
+    sent: int,
+    was_killed: bool,
+) -> dict[str, Any]:
+    """Return the report of one exchange."""
+    verdict = Verdict()
+    for evidence in evidences:
+        judge_trades(verdict, evidence)
+    judge_candles(verdict, expected, stored, "clickhouse")
+    for evidence in evidences:
+        judge_exchange(verdict, evidence, expected)
+    _judge_audience(verdict, expected, audience)
+    # A venue may tell, on subscribing, of trades that it made before anybody listened.
+    in_time = [
+        trade
+        for evidence in evidences
+        for made in ({trade.key for trade in evidence.made if trade.sent_ns},)
+        for trade in evidence.arrived
+        if trade.key in made
+    ]
+    rows = len({(id(e), t.key) for e in evidences for t in e.arrived})
+    if not was_killed and sent != len(in_time):
+        verdict.trades_lost += max(0, sent - len(in_time))
+        verdict.differ(f"{exchange} sent {sent} trades, ClickHouse holds {len(in_time)} of them")
     return {
         "ok": verdict.is_right,
         "trades_sent": sent,
@@ -143,11 +228,6 @@ async def _check(running: Machine, options: DemoOptions, audience: Audience) -> 
         "trades_missing_named": verdict.trades_missing_named,
         "candles_checked": verdict.candles_checked,
         "candles_wrong": verdict.candles_wrong,
-        "redis_keys": await count_redis_keys(settings),
-        "ws_messages": audience.messages,
-        "latency_ms": _percentiles(_latencies(audience, made)),
-        "close_delay_ms": _percentiles(audience.close_delays_ms),
-        "kills": [name for _, name in options.kills],
         "differences": verdict.differences,
     }
 
@@ -160,22 +240,24 @@ async def _gather(
     intervals: tuple[int, ...],
     stopped_ms: int,
 ) -> list[Evidence]:
-    named = await named_missing(settings)
+    told = await told_gaps(settings)
     evidences = []
     for series, trades in made.items():
         arrived = await warehouse.trades(series)
         own = {}
         for interval in intervals:
-            from_ms = arrived[0].ts - arrived[0].ts % interval if arrived else 0
-            to_ms = stopped_ms - stopped_ms % interval
+            first_ms = min((t.ts for t in arrived), default=0)
+            from_ms, to_ms = first_ms - first_ms % interval, stopped_ms - stopped_ms % interval
             if arrived and from_ms < to_ms:
                 own[interval] = await truth.candles(series, interval, from_ms, to_ms)
         evidences.append(
             Evidence(
                 series=series,
+                ids=rule_of(series),
                 made=trades,
                 arrived=arrived,
-                named_missing=frozenset(named.get(series, ())),
+                named_missing=frozenset(told.missing.get(series, ())),
+                silences=told.silences(series),
                 exchange_candles=own,
             )
         )
@@ -184,15 +266,11 @@ async def _gather(
 
 async def _drained(warehouse: Warehouse, made: Mapping[Series, list[TruthTrade]]) -> None:
     """Wait until the youngest trade sent of every symbol is stored, or give up: it is judged."""
-    youngest = {
-        series: max((t.id for t in trades if t.sent_ns), default=None)
-        for series, trades in made.items()
-    }
     deadline_s = time.monotonic() + DRAIN_WITHIN_S
-    for series, id_ in youngest.items():
-        while id_ is not None and time.monotonic() < deadline_s:
-            stored = await warehouse.trades(series)
-            if stored and stored[-1].id >= id_:
+    for series, trades in made.items():
+        youngest = next((t.key for t in reversed(trades) if t.sent_ns), None)
+        while youngest is not None and time.monotonic() < deadline_s:
+            if any(t.key == youngest for t in reversed(await warehouse.trades(series))):
                 break
             await asyncio.sleep(POLL_S)
 
@@ -213,7 +291,7 @@ async def _settled(
 def _judge_audience(
     verdict: Verdict, expected: Mapping[CandleKey, StoredCandle], audience: Audience
 ) -> None:
-    """What a client saw last of a closed candle must be what is stored."""
+    """What a client saw last of a closed candle must be what is stored: of what is expected."""
     for key, row in audience.candles.items():
         candle = expected.get(key)
         if not row.closed or candle is None:
@@ -226,11 +304,11 @@ def _judge_audience(
 
 
 def _latencies(audience: Audience, made: Mapping[Series, list[TruthTrade]]) -> list[float]:
-    sent_ns = {(*series, t.id): t.sent_ns for series, trades in made.items() for t in trades}
+    sent_ns = {(series, t.id): t.sent_ns for series, trades in made.items() for t in trades}
     return [
         (sight.at_ns - sent) / 1e6
         for sight in audience.sights
-        if (sent := sent_ns.get((sight.channel, sight.symbol, sight.last_id)))
+        if (sent := sent_ns.get((sight.series, sight.last_id)))
     ]
 
 

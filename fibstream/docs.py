@@ -1,4 +1,4 @@
-"""The generated pages: topics with their JSON Schemas, settings, ``.env.example``.
+"""The generated pages: topics with their JSON Schemas, settings, venues, ``.env.example``.
 
 ``python -m fibstream.docs`` writes them anew; a test holds the committed ones against ``pages``.
 """
@@ -11,14 +11,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from processors.engine.engine import Engine
+import msgspec
+
+from fibstream.examples import example_records
+from fibstream.venues_page import venue_tables
 from runtime.env_example import env_example
 from runtime.settings import Settings
-from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.docs import topic_schemas
-from schemas.intervals import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from schemas.topics import CATALOGUE, DEAD_LETTERS, TRADES, Topic
-from schemas.trades import SymbolTrades, TradeBatch, encode_batch
+from schemas.intervals import DAY_MS, HOUR_MS
+from schemas.topics import CATALOGUE, Topic
 
 Schema = dict[str, Any]
 
@@ -34,7 +35,8 @@ given. `fibstream topics` creates what is missing.
 - A symbol's partition is Kafka's default hash (murmur2) of `exchange:channel:symbol`, on every
   topic; where a record holds one symbol, that text is its key.
 - Numbers are exact: read them as decimals (`json.loads(value, parse_float=Decimal)`), never floats.
-- Times are in milliseconds since 1970 where their name does not say otherwise.
+- Times are in milliseconds since 1970 where their name does not say otherwise. `ts` is the venue's;
+  0 means that it told none, and then only `recv_ns` of the record, which is ours, says when.
 - Ignore fields that you do not know: a newer writer may add some. What would break a reader gets a
   new topic (`.v2`).
 - Python has readers: `schemas.trades` (rows) and `schemas.frames` (numpy, polars, pandas).
@@ -54,6 +56,7 @@ def pages() -> dict[str, str]:
     return {
         ".env.example": env_example(),
         "docs/settings.md": GENERATED + "\n".join([SETTINGS_INTRO, *_settings_table(), ""]),
+        "docs/venue-tables.md": GENERATED + venue_tables(),
         "docs/topics.md": GENERATED + "\n".join([TOPICS_INTRO, *_topics_page(schemas)]),
         **{
             f"docs/topics/{name}.schema.json": json.dumps(schema, indent=2) + "\n"
@@ -68,45 +71,22 @@ def described_schemas() -> dict[str, Schema]:
     for topic in CATALOGUE:
         records = vars(inspect.getmodule(topic.value))
         for name, definition in schemas[topic.name]["$defs"].items():
-            for field, meaning in _meanings(records[name]).items():
-                definition["properties"][field]["description"] = meaning
+            meanings = _meanings(records[name])
+            for field in msgspec.structs.fields(records[name]):
+                if field.name in meanings:
+                    written = definition["properties"][field.encode_name]
+                    written["description"] = meanings[field.name]
     return schemas
 
 
-def example_records() -> dict[str, bytes]:
-    """Return one record of each topic, made by the code that writes them."""
-    engine = Engine((MINUTE_MS,), grace_ms=80, live_every_ms=250, closes_quiet=True)
-    # Two trades, silence in which eight ids are missed, and one of the eight after all.
-    story = [
-        _batch([3_535_186_032, 3_535_186_033], [0, 0], [2_814_510, 2_814_520], [2, 20]),
-        _batch([3_535_186_042], [80 * SECOND_MS], [2_814_990], [7]),
-        _batch([3_535_186_035], [3 * SECOND_MS], [2_814_600], [1]),
-    ]
-    examples = {
-        TRADES.name: encode_batch(story[0]),
-        DEAD_LETTERS.name: encode_dead_letter(
-            DeadLetter(
-                reason="btcusdt@aggTrade: `p` is missing",
-                source="wss://fstream.binance.com/market/stream",
-                payload=b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade"}}',
-                recv_ns=story[0].recv_ns,
-            )
-        ),
-    }
-    for offset, batch in enumerate(story):
-        engine.apply(0, offset, batch)
-        for output in engine.outputs(batch.recv_ns // 1_000_000, {0}):
-            examples.setdefault(output.topic.name, output.value)
-    return examples
-
-
-def _batch(ids: list[int], after_ms: list[int], price: list[int], qty: list[int]) -> TradeBatch:
-    ts = [1_680_652_700_452 + ms for ms in after_ms]
-    trades = SymbolTrades("BTCUSDT", 2, 3, ids, ts, price, qty, side=-1)
-    return TradeBatch("binance", "linear", "live", (ts[-1] + 3) * 1_000_000, [trades])
-
-
 def _meanings(record: type) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for base in reversed(record.__mro__[: record.__mro__.index(msgspec.Struct)]):
+        found |= _own_meanings(base)
+    return found
+
+
+def _own_meanings(record: type) -> dict[str, str]:
     (tree,) = ast.parse(inspect.getsource(record)).body
     found = {}
     for field, note in pairwise(ast.iter_child_nodes(tree)):
@@ -133,8 +113,9 @@ def _topics_page(schemas: dict[str, Schema]) -> Iterator[str]:
             if name not in told:
                 told.add(name)
                 yield from _fields_table(name, definition)
-        record = examples[topic.name].decode()
-        yield "```json\n" + record.replace('{"symbol"', '\n {"symbol"') + "\n```"
+        for example in examples[topic.name]:
+            record = example.decode().replace('{"symbol"', '\n {"symbol"')
+            yield f"```json\n{record}\n```"
     yield ""
 
 

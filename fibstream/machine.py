@@ -4,9 +4,10 @@ Servers and stages are supervised apart, because topics can be made only between
 """
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fibstream.topics import create_topics
 from runtime.child import ChildSpec
@@ -23,12 +24,17 @@ GATEWAY = "websocket"  # the gateway's name among the consumers
 CONSUMERS = (*SINKS, GATEWAY)
 STAGE_READY_S = 90.0
 
+Facts = Mapping[str, Mapping[str, Any]]
+"""What each server announced when it was ready."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run: ``simulator`` None streams from the exchange itself."""
+    """What to run: ``simulator`` None streams from the exchanges themselves."""
 
     settings: Settings
+    exchanges: Sequence[str] = ()
+    """An ingestor for each; empty: for that of the settings."""
     simulator: SimulatorOptions | None = None
     is_ephemeral: bool = False
 
@@ -55,7 +61,7 @@ async def machine(plan: Plan) -> AsyncIterator[Machine]:
         settings = _found(settings, servers)
         await create_topics(settings)
         stages = await stack.enter_async_context(
-            Supervisor(_stages(settings), data_dir=settings.data_dir)
+            Supervisor(_stages(plan, settings, servers.facts), data_dir=settings.data_dir)
         )
         await stages.start()
         yield Machine(settings=settings, servers=servers, stages=stages)
@@ -89,6 +95,7 @@ def _simulator(options: SimulatorOptions) -> ChildSpec:
     argv = [sys.executable, "-m", "simulator", "--port", str(options.port)]
     argv += ["--seed", str(options.seed), "--symbols", str(options.symbols)]
     argv += ["--rate", str(options.trades_per_s), "--history", str(options.history_s)]
+    argv += ["--exchanges", ",".join(options.exchanges)]
     return ChildSpec(name="simulator", argv=argv, after=())
 
 
@@ -100,33 +107,55 @@ def _found(settings: Settings, servers: Supervisor) -> Settings:
         update["kafka_bootstrap"] = facts["kafka"]["bootstrap"]
     if "redis" in facts:
         update |= {"redis_host": facts["redis"]["host"], "redis_port": facts["redis"]["port"]}
-    if "simulator" in facts:
-        port = facts["simulator"]["port"]
-        for market in ("spot", "linear"):
-            update[f"binance_{market}_rest_url"] = f"http://127.0.0.1:{port}/{market}"
-            update[f"binance_{market}_ws_url"] = f"ws://127.0.0.1:{port}/{market}"
     return settings.model_copy(update=update)
 
 
-def _stages(settings: Settings) -> Sequence[ChildSpec]:
+def ingestor(exchange: str, exchanges: Sequence[str]) -> str:
+    """Return the name of an exchange's ingestor among the processes."""
+    return "ingest" if len(exchanges) == 1 else f"ingest-{exchange}"
+
+
+def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]:
     """Readers before writers: nothing waits, and the first trade finds every sink listening."""
     # Of several processes on one machine each takes a free port for its metrics.
-    env = settings.model_copy(update={"metrics_port": 0}).environment()
+    settings = settings.model_copy(update={"metrics_port": 0})
 
-    def stage(name: str, *argv: str) -> ChildSpec:
-        command = [sys.executable, "-m", "fibstream", *argv]
-        return ChildSpec(name=name, argv=command, env=env, after=(), ready_timeout_s=STAGE_READY_S)
+    def stage(name: str, *argv: str, after: Sequence[str] = (), **own: object) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            argv=[sys.executable, "-m", "fibstream", *argv],
+            env=settings.model_copy(update=own).environment(),
+            after=tuple(after),
+            ready_timeout_s=STAGE_READY_S,
+        )
 
     consumers = settings.enabled_consumers
     readers = [stage(f"sink-{n}", "sink", n) for n in consumers if n != GATEWAY]
     if GATEWAY in consumers:
         readers.append(stage("gateway", "gateway"))
     readers.append(stage("process", "process"))
-    ingest = ChildSpec(
-        name="ingest",
-        argv=[sys.executable, "-m", "fibstream", "ingest"],
-        env=env,
-        after=tuple(spec.name for spec in readers),
-        ready_timeout_s=STAGE_READY_S,
-    )
-    return [*readers, ingest]
+    exchanges = plan.exchanges or (settings.exchange,)
+    names = [reader.name for reader in readers]
+    ingestors = [
+        stage(
+            ingestor(exchange, exchanges),
+            "ingest",
+            after=names,
+            exchange=exchange,
+            **_simulated(exchange, facts),
+        )
+        for exchange in exchanges
+    ]
+    return [*readers, *ingestors]
+
+
+def _simulated(exchange: str, facts: Facts) -> dict[str, str]:
+    """Return the addresses of a simulated exchange, where there is one."""
+    if "simulator" not in facts:
+        return {}
+    base = f"127.0.0.1:{facts['simulator']['port']}/{exchange}"
+    return {
+        f"exchange_{channel}_{kind}_url": f"{scheme}://{base}/{channel}"
+        for channel in ("spot", "linear")
+        for kind, scheme in (("rest", "http"), ("ws", "ws"))
+    }

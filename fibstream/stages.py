@@ -5,8 +5,9 @@ Stages are imported when they are asked for, so that a Redis sink does not load 
 
 import asyncio
 import contextlib
+import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fibstream.demo import DemoOptions
+    from ingest.recorder import RecordOptions
 
 Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
@@ -72,6 +74,18 @@ def ingest() -> int:
     from ingest.app import run
 
     return run_stage("ingest", run)
+
+
+def record(settings: Settings, options: "RecordOptions") -> int:
+    """Record what the ingestor would stream; the last line on stderr is the summary."""
+    from ingest.recorder import Recorder
+
+    configure_logging(settings, process="record")
+    recorder = Recorder(settings, options)
+    try:
+        return run_until_stopped(recorder.run)
+    finally:
+        print(json.dumps(recorder.summary), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def process() -> int:
@@ -142,3 +156,11 @@ def run_demo(
 
     code = run_until_stopped(lambda stop: _unless_stopped(work(stop), stop))
     return code, reports[0] if reports else None
+
+
+def run_faults(settings: Settings, exchanges: Sequence[str]) -> dict[str, Any]:
+    """Play every fault on every exchange; return the report."""
+    from fibstream.faults import run_faults as play
+
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="faults")
+    return asyncio.run(play(settings, exchanges))

@@ -1,7 +1,9 @@
 """What the stores hold at the end: trades and candles in ClickHouse, hashes in Redis, gaps."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -11,8 +13,8 @@ from aiokafka import AIOKafkaConsumer
 
 from fibstream.truth import Series, TruthCandle
 from runtime.settings import Settings
-from schemas.klines import decode_gaps
-from schemas.topics import GAPS
+from schemas.klines import Gap, GapEnvelope, StreamGapEnvelope, decode_gaps
+from schemas.topics import GAPS, RAW
 
 
 class StoredTrade(NamedTuple):
@@ -25,6 +27,12 @@ class StoredTrade(NamedTuple):
     side: int
     first: int
     last: int
+    uid: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What no other trade of the symbol has."""
+        return self.id, self.uid
 
 
 class StoredCandle(NamedTuple):
@@ -36,7 +44,7 @@ class StoredCandle(NamedTuple):
     missing: int
 
 
-CandleKey = tuple[str, str, int, int]  # channel, symbol, interval_ms, open_ms
+CandleKey = tuple[str, str, str, int, int]  # exchange, channel, symbol, interval_ms, open_ms
 
 
 class Warehouse:
@@ -48,38 +56,36 @@ class Warehouse:
 
     async def count_trades(self) -> tuple[int, int]:
         """Return (distinct trades, rows that a reader sees)."""
-        sql = "SELECT uniqExact(exchange, channel, symbol, id), count() FROM trades_unique"
+        sql = "SELECT uniqExact(exchange, channel, symbol, id, uid), count() FROM trades_unique"
         (row,) = await self._rows(sql)
         return int(row[0]), int(row[1])
 
     async def trades(self, series: Series) -> list[StoredTrade]:
-        """Return the trades of one symbol by id."""
+        """Return the trades of one symbol in the order in which they came."""
         rows = await self._rows(
-            "SELECT id, toUnixTimestamp64Milli(ts), price, qty, side, first_id, last_id "
-            "FROM trades_unique WHERE channel = {channel:String} AND symbol = {symbol:String} "
-            "ORDER BY id",
-            {"param_channel": series[0], "param_symbol": series[1]},
+            "SELECT id, toUnixTimestamp64Milli(ts), price, qty, side, first_id, last_id, uid "
+            "FROM trades_unique WHERE exchange = {exchange:String} "
+            "AND channel = {channel:String} AND symbol = {symbol:String} ORDER BY rev, place",
+            dict(zip(("param_exchange", "param_channel", "param_symbol"), series, strict=True)),
         )
         return [
-            StoredTrade(int(i), int(t), Decimal(p), Decimal(q), int(s), int(f), int(n))
-            for i, t, p, q, s, f, n in rows
+            StoredTrade(int(i), int(t), Decimal(p), Decimal(q), int(s), int(f), int(n), uid)
+            for i, t, p, q, s, f, n, uid in rows
         ]
 
     async def candles(self) -> dict[CandleKey, StoredCandle]:
         """Return the latest revision of every candle."""
         rows = await self._rows(
-            "SELECT channel, symbol, interval_ms, toUnixTimestamp64Milli(open_time), "
+            "SELECT exchange, channel, symbol, interval_ms, toUnixTimestamp64Milli(open_time), "
             "closed, quality, missing, open, high, low, close, volume, quote_volume, "
             "taker_buy_volume, taker_buy_quote_volume, trade_count, first_id, last_id FROM candles"
         )
         return {
-            (channel, symbol, int(interval_ms), int(open_ms)): StoredCandle(
-                TruthCandle.read(values),
-                closed == "true",
-                quality,
-                int(missing),
+            (exchange, channel, symbol, int(length), int(open_ms)): StoredCandle(
+                TruthCandle.read(values), closed == "true", quality, int(missing)
             )
-            for channel, symbol, interval_ms, open_ms, closed, quality, missing, *values in rows
+            for exchange, channel, symbol, length, open_ms, *rest in rows
+            for closed, quality, missing, *values in (rest,)
         }
 
     async def _rows(self, sql: str, params: dict[str, str] | None = None) -> Iterable[list[str]]:
@@ -116,8 +122,37 @@ async def read_redis(settings: Settings) -> dict[str, dict[str, str]]:
         await client.aclose()
 
 
-async def named_missing(settings: Settings) -> dict[Series, set[int]]:
-    """Return the ids that ``md.gaps.v1`` names as missing, by symbol."""
+@dataclass(frozen=True, slots=True)
+class ToldGaps:
+    """What ``md.gaps.v1`` tells: nothing else excuses a trade that is not there."""
+
+    missing: dict[Series, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Ids that were found missing."""
+    silent: dict[tuple[Series, int], float] = field(default_factory=dict)
+    """By series (an empty symbol: each) and its first ms, until when its trades did not come."""
+
+    def add(self, envelope: GapEnvelope | StreamGapEnvelope) -> None:
+        """Take one record."""
+        for gap in envelope.data:
+            series = (envelope.exchange, envelope.channel, gap.symbol)
+            if isinstance(gap, Gap):
+                if gap.state == "found":
+                    self.missing[series].update(range(gap.first_id, gap.last_id + 1))
+            elif gap.kind == "trades":
+                self.silent[series, gap.from_ms] = gap.to_ms or math.inf
+
+    def silences(self, series: Series) -> list[tuple[int, float]]:
+        """Return the spans (ms, our clock) in which trades of a symbol may not have come."""
+        exchange, channel, symbol = series
+        return [
+            (from_ms, to_ms)
+            for ((*market, name), from_ms), to_ms in self.silent.items()
+            if market == [exchange, channel] and name in ("", symbol)
+        ]
+
+
+async def told_gaps(settings: Settings) -> ToldGaps:
+    """Read the whole of ``md.gaps.v1``."""
     consumer = AIOKafkaConsumer(
         settings.kafka_topic_prefix + GAPS.name,
         bootstrap_servers=settings.kafka_bootstrap,
@@ -125,17 +160,28 @@ async def named_missing(settings: Settings) -> dict[Series, set[int]]:
         enable_auto_commit=False,
     )
     await consumer.start()
-    named: dict[Series, set[int]] = defaultdict(set)
+    told = ToldGaps()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    envelope = decode_gaps(record.value)
-                    for gap in envelope.data:
-                        if gap.state == "found":
-                            ids = range(gap.first_id, gap.last_id + 1)
-                            named[envelope.channel, gap.symbol].update(ids)
+                    told.add(decode_gaps(record.value))
     finally:
         await consumer.stop()
-    return named
+    return told
+
+
+async def count_records(settings: Settings) -> dict[str, int]:
+    """Return how many records each raw topic was given."""
+    prefix = settings.kafka_topic_prefix
+    names = [prefix + topic.name for topic in RAW.values()]
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=settings.kafka_bootstrap)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+    finally:
+        await consumer.stop()
+    return {
+        name: sum(end for tp, end in ends.items() if tp.topic == name) for name in sorted(names)
+    }

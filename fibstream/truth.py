@@ -4,18 +4,24 @@ The fold here is the plain one - sort, group, sum, in exact decimals - and share
 engine it judges.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx
+
+from ingest.exchanges import EXCHANGES
+from schemas.trades import Channel, IdRule
 
 PAGE_ROWS = 100_000
 
 
 class TruthTrade(NamedTuple):
-    """One trade as the exchange made it; ``sent_ns`` 0 means nobody was listening."""
+    """One trade as the exchange made it; ``sent_ns`` 0 means nobody was listening.
+
+    Where ids only tell trades apart, ``first`` and ``last`` are the id: a row is one trade.
+    """
 
     id: int
     ts: int
@@ -24,7 +30,13 @@ class TruthTrade(NamedTuple):
     side: int
     first: int
     last: int
+    uid: str
     sent_ns: int
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What no other trade of the symbol has."""
+        return self.id, self.uid
 
 
 class TruthCandle(NamedTuple):
@@ -49,7 +61,7 @@ class TruthCandle(NamedTuple):
         return cls(*decimals, *map(int, texts[8:]))
 
 
-Series = tuple[str, str]  # channel, symbol
+Series = tuple[str, str, str]  # exchange, channel, symbol
 Query = dict[str, str | int]
 
 
@@ -60,40 +72,52 @@ class Truth:
         self._client = client
         self._url = f"http://127.0.0.1:{port}/sim"
 
-    async def state(self) -> dict[str, dict[str, int]]:
-        """Return the simulator's counters."""
-        return dict((await self._get("state", {})).json())
+    async def state(self, exchange: str = "") -> dict[str, Any]:
+        """Return the simulator's facts and its counters of one exchange (the first) by channel."""
+        return dict((await self._get("state", {"exchange": exchange})).json())
+
+    async def exchanges(self) -> list[str]:
+        """Return the exchanges that are simulated."""
+        return list((await self.state())["exchanges"])
+
+    async def delivered(self) -> dict[tuple[str, str], int]:
+        """Return by exchange and channel how many trades reached a socket."""
+        return {
+            (exchange, channel): count
+            for exchange in await self.exchanges()
+            for channel, count in (await self.state(exchange))["delivered"].items()
+        }
 
     async def stop(self) -> None:
         """Let no more trades happen; the sockets stay up."""
         (await self._client.post(f"{self._url}/stop")).raise_for_status()
 
     async def series(self) -> list[Series]:
-        """Return every channel and symbol that trades."""
-        markets = (await self._get("state", {})).json()["markets"]
-        return [(channel, symbol) for channel, names in markets.items() for symbol in names]
+        """Return every exchange, channel and symbol that trades."""
+        return [
+            (exchange, channel, symbol)
+            for exchange in await self.exchanges()
+            for channel, symbols in (await self.state(exchange))["markets"].items()
+            for symbol in symbols
+        ]
 
     async def trades(self, series: Series) -> list[TruthTrade]:
-        """Return every trade of a symbol that the simulator remembers, by id."""
+        """Return every trade of a symbol that the simulator remembers, as it made them."""
         rows: list[TruthTrade] = []
+        query = _query(series) | {"limit": PAGE_ROWS}
+        from_row = 0  # its own number: ids of some venues have no order
         while True:
-            from_id = rows[-1].id + 1 if rows else 0
-            query: Query = {"market": series[0], "symbol": series[1], "limit": PAGE_ROWS}
-            page = (await self._get("trades", query | {"from_id": from_id})).json()
-            rows += [
-                TruthTrade(id_, ts, Decimal(price), Decimal(qty), *rest)
-                for id_, ts, price, qty, *rest in zip(
-                    *(page[name] for name in TruthTrade._fields), strict=True
-                )
-            ]
+            page = (await self._get("trades", query | {"from_row": from_row})).json()
+            rows += _trades(page, has_spans=rule_of(series) != "unique")
             if len(page["id"]) < PAGE_ROWS:
                 return rows
+            from_row = page["row"][-1] + 1
 
     async def candles(
         self, series: Series, interval_ms: int, from_ms: int, to_ms: int
     ) -> dict[int, TruthCandle]:
         """Return the simulator's own candles by open time."""
-        query: Query = {"market": series[0], "symbol": series[1], "interval_ms": interval_ms}
+        query = _query(series) | {"interval_ms": interval_ms}
         rows = (await self._get("klines", query | {"from_ms": from_ms, "to_ms": to_ms})).json()
         return {
             row["timestamp"]: TruthCandle.read([str(row[name]) for name in TruthCandle._fields])
@@ -105,9 +129,33 @@ class Truth:
         return response.raise_for_status()
 
 
-def candles_of(trades: Iterable[TruthTrade], interval_ms: int) -> dict[int, TruthCandle]:
-    """Return the candles of a set of trades by open time."""
-    ordered = sorted(trades, key=lambda t: (t.ts, t.id))
+def rule_of(series: Series) -> IdRule:
+    """Return what the ids of a symbol prove."""
+    exchange, channel, _ = series
+    return EXCHANGES[exchange].markets[cast("Channel", channel)].ids
+
+
+def _query(series: Series) -> Query:
+    exchange, channel, symbol = series
+    return {"exchange": exchange, "market": channel, "symbol": symbol}
+
+
+def _trades(page: dict[str, list[Any]], *, has_spans: bool) -> Iterator[TruthTrade]:
+    for id_, ts, price, qty, side, first, last, *rest in zip(
+        *(page[name] for name in TruthTrade._fields), strict=True
+    ):
+        span = (first, last) if has_spans else (id_, id_)
+        yield TruthTrade(id_, ts, Decimal(price), Decimal(qty), side, *span, *rest)
+
+
+def candles_of(
+    trades: Iterable[TruthTrade], interval_ms: int, *, by_arrival: bool = False
+) -> dict[int, TruthCandle]:
+    """Return the candles of a set of trades by open time.
+
+    ``by_arrival``: inside one millisecond they happened in the order given, else in that of ids.
+    """
+    ordered = sorted(trades, key=lambda t: (t.ts, 0 if by_arrival else t.id))
     with localcontext() as context:
         context.prec = 60  # exact: no sum of a day comes near it
         return {

@@ -1,17 +1,21 @@
 """The verdict: what the stores hold against what the exchange made. Pure; finds, does not ask.
 
 A candle is judged against the trades that arrived; where trades did not arrive, that must be said:
-by the candle's quality, and by name on the gaps topic.
+by the candle's quality and by name on the gaps topic, or, where ids cannot show it, by the time in
+which the stream was silent.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fibstream.stored import CandleKey, StoredCandle, StoredTrade
 from fibstream.truth import Series, TruthCandle, TruthTrade, candles_of
+from schemas.trades import IdRule
 
 DIFFERENCES_MAX = 20
+SILENCE_SLACK_MS = 2_000  # a trade is made before its frame is missed, and clocks differ
 
 
 @dataclass
@@ -41,30 +45,62 @@ class Evidence:
     """Everything about one symbol."""
 
     series: Series
+    ids: IdRule
     made: Sequence[TruthTrade]
+    """In the order in which the exchange made them."""
     arrived: Sequence[StoredTrade]
-    named_missing: frozenset[int]
-    exchange_candles: Mapping[int, Mapping[int, TruthCandle]]
+    """In the order in which they came."""
+    named_missing: frozenset[int] = frozenset()
+    silences: Sequence[tuple[float, float]] = ()
+    """Spans (ms) in which the stream is told to have been silent: count where ids are unique."""
+    exchange_candles: Mapping[int, Mapping[int, TruthCandle]] = field(default_factory=dict)
     """The exchange's own, by interval and open time."""
+
+    def here(self) -> list[TruthTrade]:
+        """Return what was made and arrived: by id, or as it came where ids have no order."""
+        if self.ids == "unique":
+            made = {trade.key: trade for trade in self.made}
+            return [made[key] for key in {t.key: t for t in self.arrived} if key in made]
+        keys = {trade.key for trade in self.arrived}
+        return sorted((t for t in self.made if t.key in keys), key=lambda t: t.id)
+
+    def absent(self) -> list[TruthTrade]:
+        """Return what was made between the first and the last that arrived, and did not."""
+        keys = {trade.key for trade in self.arrived}
+        places = [at for at, trade in enumerate(self.made) if trade.key in keys]
+        if not places:
+            return []
+        return [t for t in self.made[places[0] : places[-1]] if t.key not in keys]
+
+    def span(self, trade: TruthTrade | StoredTrade) -> tuple[int, int]:
+        """Return the ids that a trade takes in the series in which none may be missing."""
+        return (trade.first, trade.last) if self.ids == "range" else (trade.id, trade.id)
 
 
 def judge_trades(verdict: Verdict, evidence: Evidence) -> None:
     """Every trade between the first and the last that arrived: there once, equal, or named."""
     name = ":".join(evidence.series)
-    arrived = {trade.id: trade for trade in evidence.arrived}
+    arrived = {trade.key: trade for trade in evidence.arrived}
     verdict.trades_doubled += len(evidence.arrived) - len(arrived)
-    made = {trade.id: trade for trade in evidence.made}
-    for id_, trade in arrived.items():
-        if id_ not in made or made[id_][:7] != trade:
-            verdict.trades_doubled += id_ not in made
-            verdict.trades_lost += id_ in made
-            verdict.differ(f"{name} trade {id_}: {trade} against {made.get(id_)}")
+    made = {trade.key: trade for trade in evidence.made}
+    for key, trade in arrived.items():
+        if key not in made or made[key][: len(trade)] != trade:
+            verdict.trades_doubled += key not in made
+            verdict.trades_lost += key in made
+            verdict.differ(f"{name} trade {key}: {trade} against {made.get(key)}")
     if not arrived:
-        lost = [t.id for t in evidence.made if t.sent_ns]
-        verdict.trades_lost += len(lost)
-        return
-    for id_ in range(min(arrived), max(arrived) + 1):
-        if id_ not in arrived:
+        verdict.trades_lost += sum(1 for t in evidence.made if t.sent_ns)
+    elif evidence.ids == "unique":
+        _judge_silences(verdict, evidence)
+    else:
+        _judge_ids(verdict, evidence)
+
+
+def _judge_ids(verdict: Verdict, evidence: Evidence) -> None:
+    name = ":".join(evidence.series)
+    spans = sorted(evidence.span(trade) for trade in evidence.arrived)
+    for (_, last), (first, _) in pairwise(spans):
+        for id_ in range(last + 1, first):
             if id_ in evidence.named_missing:
                 verdict.trades_missing_named += 1
             else:
@@ -72,28 +108,41 @@ def judge_trades(verdict: Verdict, evidence: Evidence) -> None:
                 verdict.differ(f"{name} trade {id_} is lost and no gap names it")
 
 
+def _judge_silences(verdict: Verdict, evidence: Evidence) -> None:
+    for trade in evidence.absent():
+        if any(
+            from_ms - SILENCE_SLACK_MS <= trade.ts <= to_ms + SILENCE_SLACK_MS
+            for from_ms, to_ms in evidence.silences
+        ):
+            verdict.trades_missing_named += 1
+        else:
+            verdict.trades_lost += 1
+            name = ":".join(evidence.series)
+            verdict.differ(f"{name} trade {trade.key} is lost and the stream was not silent")
+
+
 def expected_candles(
     evidence: Evidence, intervals: Iterable[int], closed_before_ms: int
 ) -> dict[CandleKey, StoredCandle]:
     """Return what must be stored of every window that ended before ``closed_before_ms``."""
-    if not evidence.arrived:
+    here = evidence.here()
+    if not here:
         return {}
-    ids = {trade.id for trade in evidence.arrived}
-    here = [trade for trade in evidence.made if trade.id in ids]
+    is_unique = evidence.ids == "unique"
     first, last = here[0], here[-1]
-    absent = [t for t in evidence.made if first.id < t.id < last.id and t.id not in ids]
-    spans = _spans(here, absent)
+    begins_inside = is_unique or evidence.span(first)[0] > 1
+    spans = [] if is_unique else _spans(evidence, here)
     expected: dict[CandleKey, StoredCandle] = {}
     for interval in intervals:
-        for open_ms, candle in candles_of(here, interval).items():
+        for open_ms, candle in candles_of(here, interval, by_arrival=is_unique).items():
             end_ms = open_ms + interval
             if end_ms > closed_before_ms:
                 continue
             missing = sum(n for from_ms, to_ms, n in spans if from_ms < end_ms and to_ms >= open_ms)
-            if missing or (open_ms <= first.ts and first.id > 1):
+            if missing or (open_ms <= first.ts and begins_inside):
                 quality = "gap"
             else:
-                quality = "proven" if last.ts >= end_ms else "assumed"
+                quality = "proven" if last.ts >= end_ms and not is_unique else "assumed"
             key = (*evidence.series, interval, open_ms)
             expected[key] = StoredCandle(candle, closed=True, quality=quality, missing=missing)
     return expected
@@ -117,22 +166,24 @@ def judge_exchange(
     verdict: Verdict, evidence: Evidence, expected: Mapping[CandleKey, StoredCandle]
 ) -> None:
     """Where no trade is missing, the candle must be the exchange's own, by its own arithmetic."""
-    for (channel, symbol, interval, open_ms), candle in expected.items():
+    absent_ms = sorted(trade.ts for trade in evidence.absent())
+    for (*series, interval, open_ms), candle in expected.items():
         own = evidence.exchange_candles.get(interval, {}).get(open_ms)
-        if (channel, symbol) != evidence.series or candle.quality == "gap" or own is None:
+        if tuple(series) != evidence.series or candle.quality == "gap" or own is None:
             continue
+        if bisect_left(absent_ms, open_ms) != bisect_left(absent_ms, open_ms + interval):
+            continue  # unique ids do not show it
         if own != candle.candle:
             verdict.candles_wrong += 1
-            verdict.differ(f"exchange {symbol} {interval} {open_ms}: {own} against {candle.candle}")
+            where = ":".join((*evidence.series, str(interval), str(open_ms)))
+            verdict.differ(f"exchange {where}: {own} against {candle.candle}")
 
 
-def _spans(here: Sequence[TruthTrade], absent: Sequence[TruthTrade]) -> list[tuple[int, int, int]]:
+def _spans(evidence: Evidence, here: Sequence[TruthTrade]) -> list[tuple[int, int, int]]:
     """Return (from_ms, to_ms, ids) of each run of absent trades: the times of its neighbours."""
     spans: list[tuple[int, int, int]] = []
-    gone = {trade.id for trade in absent}
     for before, after in pairwise(here):
-        count = after.id - before.id - 1
+        count = evidence.span(after)[0] - evidence.span(before)[1] - 1
         if count:
-            assert set(range(before.id + 1, after.id)) <= gone, "the truth itself has a hole"  # noqa: S101
             spans.append((before.ts, after.ts, count))
     return spans

@@ -1,34 +1,38 @@
-"""The ingestor of one exchange: instruments, then sockets, then trades until told to stop."""
+"""The ingestor of one exchange: instruments, then streams into Kafka until told to stop."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from ingest import endpoints, rest, symbols
-from ingest.batches import Collector
+from ingest import endpoints, rest
+from ingest.control import Controls, Told, told_before
+from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
-from ingest.exchanges.base import Exchange, Instrument, Market
-from ingest.feed import ATTEMPTS_WINDOW_S, Feed, packed
-from ingest.intake import Intake
-from ingest.link import Route
-from ingest.pacing import Budget
+from ingest.exchanges.base import Exchange, Market
+from ingest.market import desk_of, sources_of
+from ingest.plan import Listed, Share, choose, enabled, instruments, kinds
 from ingest.publisher import Publisher
+from ingest.rest import Host
+from ingest.status import StatusBoard
 from runtime import ready
-from runtime.errors import Misconfigured, Poison, Retriable
-from runtime.kafka import admin, partition_for, producer_options, wait_for_broker
+from runtime.errors import Misconfigured, Retriable
+from runtime.kafka import admin, producer_options, wait_for_broker
 from runtime.settings import Settings
-from schemas.topics import DEAD_LETTERS, TRADES, symbol_key
+from schemas.streams import StreamKey
+from schemas.topics import CONTROL, DEAD_LETTERS, RAW, STREAMS
 from schemas.trades import Channel
 
 logger = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 8.0
 STOP_TIMEOUT_S = 3.0
+READY_CHECK_S = 0.05
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -53,112 +57,151 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _ingest(settings: Settings) -> None:
     exchange = exchange_named(settings.exchange)
     markets = enabled(settings, exchange)
+    share = Share(settings, exchange)
+    wanted = kinds(settings)
     for market in markets:
-        endpoints.socket(settings, exchange, market)  # a wrong URL is told before any request
-    chosen = await choose(settings, exchange, markets)
-    await wait_for_broker(settings.kafka_bootstrap)
-    topic = settings.kafka_topic_prefix + TRADES.name
-    partitions = await _partitions(settings.kafka_bootstrap, topic)
-    async with _producer(settings) as producer:
-        collectors = {
-            market.channel: collector(exchange, market, chosen[market.channel], partitions)
-            for market in markets
+        endpoints.socket(settings, market)  # a wrong URL is told before any request
+    async with AsyncExitStack() as stack:
+        hosts = {
+            m.channel: await stack.enter_async_context(rest.open_host(settings, exchange.name, m))
+            for m in markets
         }
-        publisher = Publisher(
-            producer,
-            list(collectors.values()),
-            topic=topic,
-            dead_letters_topic=settings.kafka_topic_prefix + DEAD_LETTERS.name,
+        listed: Listed = {
+            m.channel: await instruments(settings, exchange, m, hosts[m.channel].ask)
+            for m in markets
+        }
+        chosen = await choose(settings, exchange, markets, hosts, listed)
+        await wait_for_broker(settings.kafka_bootstrap)
+        partitions = await _partitions(settings)
+        controls = Controls(
+            settings.kafka_bootstrap, settings.kafka_topic_prefix + CONTROL.name, exchange.name
         )
-        feeds = []
-        for market in markets:
-            route = Route(
-                exchange=exchange,
-                market=market,
-                endpoint=endpoints.socket(settings, exchange, market),
-                intake=Intake(exchange, market, collectors[market.channel], publisher),
-                room=publisher.room,
-            )
-            feeds += _feeds(route, chosen[market.channel], settings.exchange_socket_pool_size)
-        await _together(feeds, publisher)
+        await stack.enter_async_context(controls)
+        await controls.ready()
+        producer = await stack.enter_async_context(_producer(settings))
+        desks, publisher, status = _desks(
+            settings, exchange, markets, listed, hosts, producer, partitions
+        )
+        base = {
+            StreamKey(exchange.name, market.channel, instrument.symbol, kind, transport)
+            for market in markets
+            for instrument in chosen[market.channel]
+            for kind in wanted
+            if (transport := desks[market.channel].transport(kind))
+        }
+        orders = Orders(controls, desks, base, share)
+        orders.obey_all()
+        _learn(
+            await told_before(
+                settings.kafka_bootstrap, settings.kafka_topic_prefix + STREAMS.name, exchange.name
+            ),
+            desks,
+            status,
+            share,
+        )
+        await _together(desks, publisher, status, orders)
 
 
-def enabled(settings: Settings, exchange: Exchange) -> list[Market]:
-    """Return the markets that the settings switch on."""
-    wanted: dict[Channel, bool] = {
-        "linear": settings.enable_linear_stream,
-        "spot": settings.enable_spot_stream,
+def _learn(told: Told, desks: Mapping[Channel, Desk], status: StatusBoard, share: Share) -> None:
+    """Take over from an earlier run: say what it left out, and what runs no more."""
+    ours = {key for key in told.running if share(key.channel, key.symbol)}
+    now_ms = time.time_ns() // 1_000_000
+    for channel, since_ms in told.alive_ms.items():
+        left = [(key.kind, key.symbol) for key in ours if key.channel == channel]
+        if channel in desks:
+            desks[channel].left_alone(left, since_ms)
+    mine = {key for key in ours if key.channel in desks and desks[key.channel].streams(key)}
+    status.stop_others(ours, mine, now_ms)
+
+
+class Orders:
+    """What the settings want, overruled by ``md.control.v1``."""
+
+    def __init__(
+        self,
+        controls: Controls,
+        desks: Mapping[Channel, Desk],
+        base: set[StreamKey],
+        share: Share,
+    ) -> None:
+        self._controls = controls
+        self._desks = desks
+        self._base = base
+        self._share = share
+
+    def obey_all(self) -> None:
+        """Start what shall run now."""
+        for key in sorted(self._base.union(self._controls.keys())):
+            self._obey(key)
+
+    async def follow(self) -> None:
+        """Obey every change until cancelled."""
+        async for key in self._controls.changes():
+            logger.info("stream_ordered", stream=str(key))
+            self._obey(key)
+
+    def _obey(self, key: StreamKey) -> None:
+        desk = self._desks.get(key.channel)
+        if desk is not None and self._share(key.channel, key.symbol):
+            desk.obey(key, self._controls.wanted(key), is_default=key in self._base)
+
+
+def _desks(
+    settings: Settings,
+    exchange: Exchange,
+    markets: Sequence[Market],
+    listed: Listed,
+    hosts: Mapping[Channel, Host],
+    producer: AIOKafkaProducer,
+    partitions: int,
+) -> tuple[dict[Channel, Desk], Publisher, StatusBoard]:
+    """Return a desk a market, and the publisher and the board that all of them share."""
+    prefix = settings.kafka_topic_prefix
+    status = StatusBoard(prefix)
+    sources = {
+        m.channel: sources_of(settings, exchange, m, listed[m.channel], partitions) for m in markets
     }
-    markets = [m for channel, m in exchange.markets.items() if wanted[channel]]
-    if not markets:
-        raise Misconfigured(
-            "STREAMER_ENABLE_LINEAR_STREAM",
-            "no channel is enabled",
-            remedy="Enable it, or STREAMER_ENABLE_SPOT_STREAM.",
-        )
-    return markets
-
-
-async def choose(
-    settings: Settings, exchange: Exchange, markets: Sequence[Market]
-) -> symbols.Chosen:
-    """Ask the exchange what it trades, and return what shall be streamed per channel."""
-    listed: dict[Channel, list[Instrument]] = {}
-    counts = {}
     for market in markets:
-        base = endpoints.rest(settings, exchange, market)
-        try:
-            listed[market.channel] = market.instruments(
-                await rest.get(base, market.instruments_path)
-            )
-            if settings.exchange_load_all_symbols:
-                tickers = await rest.get(base, market.tickers_path)
-                counts[market.channel] = market.trade_counts(tickers)
-        except Poison as e:
-            raise base.wrong(f"does not answer like {exchange.name}: {e.reason}") from e
-    if settings.exchange_load_all_symbols:
-        return symbols.busiest(listed, counts, settings.exchange_symbols_limit)
-    return symbols.configured(listed, settings.exchange_symbols)
-
-
-def collector(
-    exchange: Exchange, market: Market, instruments: Sequence[Instrument], partitions: int
-) -> Collector:
-    """Return the collector of one market over a topic of so many partitions."""
-    return Collector(
-        exchange.name,
-        market.channel,
-        partition_of=lambda symbol: partition_for(
-            symbol_key(exchange.name, market.channel, symbol), partitions
-        ),
-        scales={i.symbol: (i.price_scale, i.qty_scale) for i in instruments},
+        status.list_instruments(exchange.name, market.channel, listed[market.channel])
+    publisher = Publisher(
+        producer,
+        [source for found in sources.values() for source in found.all()] + [status],
+        dead_letters_topic=prefix + DEAD_LETTERS.name,
     )
+    desks = {
+        m.channel: desk_of(
+            settings,
+            exchange,
+            m,
+            instruments={i.symbol: i for i in listed[m.channel]},
+            sources=sources[m.channel],
+            publisher=publisher,
+            status=status,
+            host=hosts[m.channel],
+        )
+        for m in markets
+    }
+    return desks, publisher, status
 
 
-def _feeds(route: Route, instruments: Sequence[Instrument], pool_size: int) -> list[Feed]:
-    limits = route.market.limits
-    budget = Budget(limits.connections_per_5_min_max, ATTEMPTS_WINDOW_S)
-    streams = [route.market.stream(i.symbol) for i in instruments]
-    size = min(pool_size, limits.streams_per_socket_max)
-    return [Feed(route, part, budget) for part in packed(streams, size)]
-
-
-async def _together(feeds: Sequence[Feed], publisher: Publisher) -> None:
+async def _together(
+    desks: Mapping[Channel, Desk], publisher: Publisher, status: StatusBoard, orders: Orders
+) -> None:
     """Run all until cancelled or one fails; then close the sockets first, and flush."""
     publishing = asyncio.create_task(publisher.run())
-    sockets = [asyncio.create_task(feed.run()) for feed in feeds]
-    announcing = asyncio.create_task(_announce(feeds))
+    work = [asyncio.create_task(desk.run()) for desk in desks.values()]
+    work += [asyncio.create_task(orders.follow()), asyncio.create_task(_announce(desks))]
     try:
-        tasks = [publishing, *sockets, announcing]
+        tasks = {publishing, *work}
         while True:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-                tasks.remove(task)
     finally:
-        for task in (*sockets, announcing):
+        for task in work:
             task.cancel()
-        await asyncio.gather(*sockets, announcing, return_exceptions=True)
+        await asyncio.gather(*work, return_exceptions=True)
+        status.stop_all(time.time_ns() // 1_000_000)
         publisher.close()
         await _drained(publisher, publishing)
 
@@ -168,13 +211,16 @@ async def _drained(publisher: Publisher, publishing: asyncio.Task[None]) -> None
         await asyncio.wait_for(publishing, DRAIN_TIMEOUT_S)
     except TimeoutError as e:
         rows = publisher.unacknowledged_rows
-        raise Retriable(f"{rows} trades not acknowledged at the end", retry_after_s=1.0) from e
+        raise Retriable(f"{rows} rows not acknowledged at the end", retry_after_s=1.0) from e
 
 
-async def _announce(feeds: Sequence[Feed]) -> None:
-    for feed in feeds:
-        await feed.live.wait()
-    logger.info("ingest_live", sockets=len(feeds))
+async def _announce(desks: Mapping[Channel, Desk]) -> None:
+    """Say that all is live: every socket that the settings want has its streams acknowledged."""
+    await asyncio.sleep(0)  # the desks open their feeds first
+    for desk in desks.values():
+        for feed in desk.feeds:
+            await feed.live.wait()
+    logger.info("ingest_live", sockets=sum(len(desk.feeds) for desk in desks.values()))
     ready.announce()
 
 
@@ -193,13 +239,25 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
             await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
 
 
-async def _partitions(bootstrap: str, topic: str) -> int:
-    async with admin(bootstrap) as client:
+async def _partitions(settings: Settings) -> int:
+    """Return the number of partitions of the raw topics, which is one."""
+    async with admin(settings.kafka_bootstrap) as client:
         described = {found["topic"]: found for found in await client.describe_topics()}
-    if topic not in described:
+    counts = {}
+    for topic in (*RAW.values(), CONTROL, STREAMS, DEAD_LETTERS):
+        name = settings.kafka_topic_prefix + topic.name
+        if name not in described:
+            raise Misconfigured(
+                "STREAMER_KAFKA_TOPIC_PREFIX",
+                f"topic {name} does not exist",
+                remedy="Create the topics with `fibstream topics`, or correct the prefix.",
+            )
+        counts[topic.name] = len(described[name]["partitions"])
+    raw = {counts[topic.name] for topic in RAW.values()}
+    if len(raw) != 1:
         raise Misconfigured(
-            "STREAMER_KAFKA_TOPIC_PREFIX",
-            f"topic {topic} does not exist",
-            remedy="Create the topics with `fibstream topics`, or correct the prefix.",
+            "STREAMER_KAFKA_PARTITIONS",
+            f"the raw topics differ in their number of partitions: {counts}",
+            remedy="Give each of them as many as md.trades.v1 has.",
         )
-    return len(described[topic]["partitions"])
+    return raw.pop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ingest.decimals import rescaled
 from ingest.exchanges.base import TradeRow
-from schemas.trades import Channel, Source, SymbolTrades, TradeBatch
+from schemas.trades import Channel, IdRule, Source, SymbolTrades, TradeBatch
 
 RECORD_ROWS_MAX = 5_000  # ~80 bytes each: well below Kafka's default limit of 1 MB a record
 
@@ -36,7 +36,11 @@ class _Record:
 
 
 class Collector:
-    """Collects the trades of one exchange and channel until they are drained."""
+    """Collects the trades of one exchange and channel until they are drained.
+
+    ``ids`` is the market's rule; ``contract_sizes`` are base coins by symbol, as exact decimal
+    text: 1 is the same as none.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,8 @@ class Collector:
         partition_of: Callable[[str], int],
         scales: Scales | None = None,
         source: Source = "live",
+        ids: IdRule = "dense",
+        contract_sizes: Mapping[str, str] | None = None,
     ) -> None:
         self.rows = 0
         self._exchange = exchange
@@ -53,6 +59,8 @@ class Collector:
         self._source: Source = source
         self._partition_of = partition_of
         self._scales = scales or {}
+        self._ids: IdRule = ids
+        self._contract_sizes = contract_sizes or {}
         self._symbols: dict[str, _Symbol] = {}
         self._open: dict[int, _Record] = {}
         self._full: list[tuple[int, TradeBatch]] = []
@@ -69,7 +77,7 @@ class Collector:
             record = self._open[symbol.partition] = _Record()
         group = record.groups.get(row.symbol)
         if group is None:
-            group = record.groups[row.symbol] = _empty(row.symbol, symbol)
+            group = record.groups[row.symbol] = self._empty(row.symbol, symbol)
         group.id.append(row.id)
         group.ts.append(row.ts)
         group.price.append(price)
@@ -78,6 +86,8 @@ class Collector:
         group.flags.append(row.flags)  # type: ignore[union-attr]
         group.first.append(row.first)  # type: ignore[union-attr]
         group.last.append(row.last)  # type: ignore[union-attr]
+        if row.uid:
+            _add_uid(group, row.uid)
         record.recv_ns = recv_ns
         record.rows += 1
         self.rows += 1
@@ -114,6 +124,24 @@ class Collector:
         symbol.price_scale, symbol.qty_scale = price_scale, qty_scale
         return price, qty
 
+    def _empty(self, name: str, symbol: _Symbol) -> SymbolTrades:
+        size = self._contract_sizes.get(name)
+        return SymbolTrades(
+            symbol=name,
+            price_scale=symbol.price_scale,
+            qty_scale=symbol.qty_scale,
+            id=[],
+            ts=[],
+            price=[],
+            qty=[],
+            side=[],
+            flags=[],
+            first=[],
+            last=[],
+            ids=self._ids,
+            contract_size=None if size == "1" else size,
+        )
+
     def _sealed(self, record: _Record) -> TradeBatch:
         for group in record.groups.values():
             _compact(group)
@@ -126,31 +154,26 @@ class Collector:
         )
 
 
-def _empty(name: str, symbol: _Symbol) -> SymbolTrades:
-    return SymbolTrades(
-        symbol=name,
-        price_scale=symbol.price_scale,
-        qty_scale=symbol.qty_scale,
-        id=[],
-        ts=[],
-        price=[],
-        qty=[],
-        side=[],
-        flags=[],
-        first=[],
-        last=[],
-    )
+def _add_uid(group: SymbolTrades, uid: str) -> None:
+    """Give the newest trade its text id; those before it without one have an empty text."""
+    uids = group.uid
+    if uids is None:
+        uids = group.uid = []
+    uids += [""] * (len(group.id) - 1 - len(uids))
+    uids.append(uid)
 
 
 def _compact(group: SymbolTrades) -> None:
-    """Send constant columns once, and leave out first and last where they only repeat the id."""
+    """Send constant columns once, and leave out what only repeats the id."""
     sides, flags = group.sides(), group.flag_list()
     if sides.count(sides[0]) == len(sides):
         group.side = sides[0]
     if flags.count(flags[0]) == len(flags):
         group.flags = flags[0]
-    if group.first == group.id == group.last:
+    if group.ids != "range" and group.first == group.id == group.last:
         group.first = group.last = None
+    if group.uid is not None:
+        group.uid += [""] * (len(group.id) - len(group.uid))
 
 
 def _decimals(value: int, scale: int) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ingest.exchanges.base import Exchange, Market
+from ingest.exchanges.base import Market
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
 
@@ -26,25 +26,24 @@ class Endpoint:
         )
 
 
-def rest(settings: Settings, exchange: Exchange, market: Market) -> Endpoint:
+def rest(settings: Settings, market: Market) -> Endpoint:
     """Return the base of the REST API; raise Misconfigured if it is no http(s) URL."""
-    return _endpoint(settings, exchange, market, "rest_url", ("http", "https"))
+    return _endpoint(settings, market, "rest_url", ("http", "https"))
 
 
-def socket(settings: Settings, exchange: Exchange, market: Market) -> Endpoint:
+def socket(settings: Settings, market: Market) -> Endpoint:
     """Return the base of the WebSocket streams; raise Misconfigured if it is no ws(s) URL."""
-    return _endpoint(settings, exchange, market, "ws_url", ("ws", "wss"))
+    return _endpoint(settings, market, "ws_url", ("ws", "wss"))
 
 
 def _endpoint(
-    settings: Settings, exchange: Exchange, market: Market, suffix: str, schemes: tuple[str, str]
+    settings: Settings, market: Market, suffix: str, schemes: tuple[str, str]
 ) -> Endpoint:
-    name = f"{exchange.name}_{market.channel}_{suffix}"
-    url = str(getattr(settings, name))
+    name = f"exchange_{market.channel}_{suffix}"
+    own = market.rest_url if suffix == "rest_url" else market.socket_url
+    override = str(getattr(settings, name))
     endpoint = Endpoint(
-        url.rstrip("/"),
-        f"STREAMER_{name.upper()}",
-        is_override=url != type(settings).model_fields[name].default,
+        (override or own).rstrip("/"), f"STREAMER_{name.upper()}", is_override=bool(override)
     )
     try:
         parts = urlsplit(endpoint.url)

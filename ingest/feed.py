@@ -7,13 +7,14 @@ closed, so that nothing is missed, and the intake drops what both deliver.
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
 from ingest import metrics
 from ingest.link import Link, Route
 from ingest.pacing import Budget, backoff_s
+from ingest.streams import Shard
 from runtime.errors import Misconfigured
 
 logger = structlog.get_logger(__name__)
@@ -24,34 +25,45 @@ RETIRE_SPREAD_S = 1_800.0  # so that sockets opened together are not replaced to
 STALE_AFTER_S = 60.0
 STALE_AFTER_MAX_S = 600.0  # quiet symbols: every silent connection doubles the patience
 OVERLAP_S = 2.0  # the old connection may still have frames on the way, or unread
+IDLE_CHECK_S = 0.1
 PROVEN_AFTER_S = 10.0  # a connection that lasted this long ends a row of failures
 
 
-def packed(streams: Sequence[str], size: int) -> list[list[str]]:
-    """Split the streams over as few sockets as possible, evenly filled."""
-    count = -(-len(streams) // size)
-    return [list(streams[i::count]) for i in range(count)]
+class Watcher(Protocol):
+    """Who is told when a shard goes dark."""
+
+    def lost(self, shard: Shard, reason: str) -> None:
+        """No socket delivers the shard any more."""
+
+    def restored(self, shard: Shard) -> None:
+        """A socket delivers it (again)."""
 
 
 class Feed:
-    """One socket's worth of streams."""
+    """One socket's worth of streams; the second of a hot pair never leads."""
 
     def __init__(
         self,
         route: Route,
-        streams: Sequence[str],
+        shard: Shard,
         budget: Budget,
+        watcher: Watcher,
         *,
+        leads: bool = True,
         stale_after_s: float = STALE_AFTER_S,
         lifetime_s: float | None = None,
     ) -> None:
         self.live = asyncio.Event()
         """Set when every stream was acknowledged for the first time."""
+        self.shard = shard
         self._route = route
-        self._streams = streams
         self._budget = budget
+        self._watcher = watcher
+        self._leads = leads
         self._patience_s = self._stale_after_s = stale_after_s
         self._lifetime_s = lifetime_s
+        # Who wants short lives does not want each of them to count as a failure.
+        self._proven_after_s = min(PROVEN_AFTER_S, lifetime_s or PROVEN_AFTER_S)
         self._failures = 0
         self._retry_after_s = 0.0
         self._opened_once = False
@@ -64,25 +76,37 @@ class Feed:
             while True:
                 await self._pause()
                 link = self._link()
+                link.is_leading = self._leads and retiring is None
                 opened_s = time.monotonic()
                 current = asyncio.create_task(link.run())
-                await _either(current, link.live)
+                await _until(link.live, current, retiring)
+                if retiring is not None and retiring.done() and not link.live.is_set():
+                    retiring = None
+                    link.is_leading = self._leads
+                    self._watcher.lost(self.shard, "ended before its successor was live")
+                    await _until(link.live, current)
                 if link.live.is_set():
-                    self.live.set()
                     self._opened_once = True
                     if retiring is not None:
-                        await _either(current, self._route.room)  # closed, nothing is read
+                        await _until(self._route.room, current)  # closed, nothing is read
                         await asyncio.wait({current}, timeout=OVERLAP_S)
                         await _end(retiring)
                         retiring = None
-                await _either(current, link.retiring)
+                        link.is_leading = self._leads
+                        metrics.reconnects.labels(*self._route.labels, "planned").inc()
+                    self.live.set()
+                    self._watcher.restored(self.shard)
+                await _until(link.retiring, current)
                 if not current.done():
-                    logger.info("socket_retiring", url=self._route.url)
-                    proven = time.monotonic() - opened_s > PROVEN_AFTER_S
+                    logger.info("socket_retiring", url=link.url)
+                    proven = time.monotonic() - opened_s >= self._proven_after_s
                     self._failures = 0 if proven else self._failures + 1
                     retiring, current = current, None
                     continue
-                self._learn(link, self._reason(current, link), time.monotonic() - opened_s)
+                reason = self._reason(current, link)
+                if retiring is None:
+                    self._watcher.lost(self.shard, reason)
+                self._learn(link, reason, time.monotonic() - opened_s)
         finally:
             await _end(retiring)
             await _end(current)
@@ -92,13 +116,15 @@ class Feed:
         early_s = RETIRE_EARLY_S + RETIRE_SPREAD_S * random.random()  # noqa: S311 - only a spread
         return Link(
             self._route,
-            self._streams,
+            self.shard,
             lifetime_s=self._lifetime_s or limit_s - early_s,
             stale_after_s=self._patience_s,
         )
 
     async def _pause(self) -> None:
-        """Wait for the backoff, and for the venue's budget of connection attempts."""
+        """Wait for something to carry, the backoff, and the venue's budget of attempts."""
+        while not self.shard.wanted:  # noqa: ASYNC110 - rare: all its streams were switched off
+            await asyncio.sleep(IDLE_CHECK_S)
         if self._failures:
             pause_s = backoff_s(self._failures, random.random())  # noqa: S311
             await asyncio.sleep(max(pause_s, self._retry_after_s))
@@ -120,7 +146,7 @@ class Feed:
     def _learn(self, link: Link, reason: str, lasted_s: float) -> None:
         kind = reason.partition(":")[0]
         self._retry_after_s = link.retry_after_s
-        proven = link.live.is_set() and lasted_s > PROVEN_AFTER_S
+        proven = link.live.is_set() and lasted_s >= self._proven_after_s
         self._failures = 1 if proven else self._failures + 1
         if kind == "stale" and not link.has_data:
             self._patience_s = min(STALE_AFTER_MAX_S, self._patience_s * 2)
@@ -130,14 +156,17 @@ class Feed:
             metrics.reconnects.labels(*self._route.labels, kind).inc()
         else:
             metrics.connection_failures.labels(*self._route.labels).inc()
-        logger.warning("socket_ended", url=self._route.url, reason=reason, failures=self._failures)
+        logger.warning("socket_ended", url=link.url, reason=reason, failures=self._failures)
 
 
-async def _either(task: asyncio.Task[str], event: asyncio.Event) -> None:
-    """Return when the task is done or the event is set."""
+async def _until(event: asyncio.Event, *tasks: asyncio.Task[str] | None) -> None:
+    """Return when the event is set or one of the tasks is done."""
     waiter = asyncio.create_task(event.wait())
     try:
-        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {waiter, *(task for task in tasks if task is not None)},
+            return_when=asyncio.FIRST_COMPLETED,
+        )
     finally:
         waiter.cancel()
 

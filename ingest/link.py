@@ -7,8 +7,10 @@ then the kernel's buffers fill, and the venue feels it.
 import asyncio
 import ssl
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,18 +23,31 @@ from websockets.exceptions import (
 
 from ingest import metrics
 from ingest.endpoints import Endpoint
-from ingest.exchanges.base import Exchange, Market
-from ingest.intake import Intake
+from ingest.exchanges.base import Control, Exchange, Market
 from ingest.pacing import TEMPORARY, retry_after_s
 from ingest.session import End, Session
+from ingest.streams import Shard
 
 logger = structlog.get_logger(__name__)
+
+_serial = count(1)  # two sockets of one address are two sources
 
 FRAME_BYTES_MAX = 16 << 20
 FRAMES_QUEUED_MAX = 1_024
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
-CHECK_INTERVAL_S = 0.25
+CHECK_INTERVAL_S = 0.1
+CHECK_EAGERLY_S = 0.02  # while it is not live
+
+
+class Taker(Protocol):
+    """Where the frames go."""
+
+    def take(self, frame: bytes, recv_ns: int, source: str) -> tuple[Sequence[Control], bool]:
+        """Take one frame; return what in it concerns the session, and whether it held data."""
+
+    def report(self) -> None:
+        """Move counts to the metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +57,10 @@ class Route:
     exchange: Exchange
     market: Market
     endpoint: Endpoint
-    intake: Intake
+    intake: Taker
     room: asyncio.Event
-
-    @property
-    def url(self) -> str:
-        """The address that the sockets of this market open."""
-        return self.endpoint.url + self.market.socket_path
+    sent: Callable[[str, bytes], None] = lambda _url, _frame: None
+    """Told what was sent, and where to."""
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -57,19 +69,23 @@ class Route:
 
 
 class Link:
-    """Connects once, subscribes, and feeds the intake until it is over."""
+    """Connects once, subscribes to what its shard wants, and feeds the intake until it is over."""
 
     def __init__(
-        self, route: Route, streams: Sequence[str], *, lifetime_s: float, stale_after_s: float
+        self, route: Route, shard: Shard, *, lifetime_s: float, stale_after_s: float
     ) -> None:
         self.live = asyncio.Event()
         self.retiring = asyncio.Event()
         """Still good, but its successor should be opened now."""
+        self.is_leading = False
+        """It alone subscribes to what one socket at a time may have."""
         self.opened = False
         self.has_data = False
         self.retry_after_s = 0.0
+        self.url = route.endpoint.url + shard.path
+        self.name = f"{self.url}#{next(_serial)}"
         self._route = route
-        self._streams = streams
+        self._shard = shard
         self._lifetime_s = lifetime_s
         self._stale_after_s = stale_after_s
 
@@ -87,8 +103,7 @@ class Link:
         async with socket:
             session = Session(
                 self._route.exchange,
-                self._route.market,
-                self._streams,
+                self._route.market.limits,
                 now_s=time.monotonic(),
                 lifetime_s=self._lifetime_s,
                 stale_after_s=self._stale_after_s,
@@ -97,6 +112,7 @@ class Link:
                 return await _first_of(self._read(socket, session), self._keep(socket, session))
             finally:
                 self.has_data = session.has_data
+                self._shard.active -= session.active
                 self._route.intake.report()
                 if self.live.is_set():
                     metrics.sockets_live.labels(*self._route.labels).dec()
@@ -104,27 +120,26 @@ class Link:
     async def _connect(self) -> ClientConnection:
         # Compression off: it costs a core more than loopback or a data centre's network do.
         return await connect(
-            self._route.url,
+            self.url,
             compression=None,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=FRAME_BYTES_MAX,
             max_queue=FRAMES_QUEUED_MAX,
-            ping_interval=self._route.exchange.ping_interval_s,
+            ping_interval=None,
             process_exception=lambda e: e,
         )
 
     async def _read(self, socket: ClientConnection, session: Session) -> str:
-        url, take, room = self._route.url, self._route.intake.take, self._route.room
+        take, room = self._route.intake.take, self._route.room
         try:
             while True:
                 if not room.is_set():
                     await room.wait()
                 frame = await socket.recv(decode=False)
-                control = take(frame, time.time_ns(), url)
+                control, is_data = take(frame, time.time_ns(), self.name)
                 now_s = time.monotonic()
-                if not control:
-                    session.data(now_s)
+                session.heard(now_s, is_data=is_data)
                 for event in control:
                     session.control(event, now_s)
         except ConnectionClosed as e:
@@ -134,15 +149,14 @@ class Link:
         """Send what is due, and watch the clock."""
         while True:
             now_s = time.monotonic()
+            self._want(session)
             try:
                 for request in session.due(now_s):
                     await socket.send(request, text=True)
+                    self._route.sent(self.url, request)
             except ConnectionClosed as e:
                 return f"closed: {e}"
-            if session.is_live and not self.live.is_set():
-                self.live.set()
-                metrics.sockets_live.labels(*self._route.labels).inc()
-                logger.info("socket_live", url=self._route.url, streams=len(self._streams))
+            self._tell(session)
             if not self._route.room.is_set():
                 session.paused(now_s)
             end = session.verdict(now_s)
@@ -151,12 +165,33 @@ class Link:
             elif end is not None:
                 return f"{end.value}: {session.rejection}".rstrip(": ")
             self._route.intake.report()
-            await asyncio.sleep(CHECK_INTERVAL_S if self.live.is_set() else 0.02)
+            await asyncio.sleep(CHECK_INTERVAL_S if self.live.is_set() else CHECK_EAGERLY_S)
+
+    def _want(self, session: Session) -> None:
+        shard = self._shard
+        if self.is_leading:
+            session.want(shard.wanted)
+            if shard.renewals:
+                session.renew(shard.renewals)
+                shard.renewals = set()
+        else:
+            session.want(topic for topic in shard.wanted if topic not in shard.exclusive)
+
+    def _tell(self, session: Session) -> None:
+        """Let the shard know what the venue accepted."""
+        self._shard.active |= session.active
+        self._shard.active &= self._shard.wanted.keys()
+        if self.is_leading:
+            self._shard.refused = dict(session.refused)
+        if session.is_live and not self.live.is_set():
+            self.live.set()
+            metrics.sockets_live.labels(*self._route.labels).inc()
+            logger.info("socket_live", url=self.url, streams=len(session.active))
 
     def _judge(self, error: Exception) -> None:
         """Raise Misconfigured for what no repetition can cure."""
         wrong = self._route.endpoint.wrong
-        path = self._route.market.socket_path
+        path = self._shard.path
         if isinstance(error, InvalidStatus):
             status = error.response.status_code
             self.retry_after_s = retry_after_s(status, error.response.headers.get("Retry-After"))

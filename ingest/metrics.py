@@ -39,3 +39,25 @@ buffered_rows = Gauge(
 )
 paused = Gauge("fibstream_ingest_paused", "1 while sockets are not read because Kafka is behind.")
 rest_retries = Counter("fibstream_ingest_rest_retries", "REST requests that were repeated.")
+updates = Counter(
+    "fibstream_ingest_updates", "Rows taken for publishing that are no trades.", [*_MARKET, "kind"]
+)
+stream_gaps = Counter(
+    "fibstream_ingest_stream_gaps",
+    "Streams that did not deliver or could not be trusted, found and recovered.",
+    [*_MARKET, "kind", "reason", "state"],
+)
+polls = Counter("fibstream_ingest_polls", "REST polls, by outcome.", [*_MARKET, "kind", "outcome"])
+controls_refused = Counter(
+    "fibstream_ingest_controls_refused", "Records of md.control.v1 that could not be obeyed."
+)
+rest_waited_seconds = Counter(
+    "fibstream_ingest_rest_waited_seconds",
+    "Time that REST requests waited for the budget of their host.",
+    ["exchange"],
+)
+rest_budget_unshared = Gauge(
+    "fibstream_ingest_rest_budget_unshared",
+    "1 while Redis is away and this process counts its REST requests alone.",
+    ["exchange"],
+)

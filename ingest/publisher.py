@@ -1,4 +1,4 @@
-"""Trades to Kafka: one record per partition and tick, in order, or the process ends.
+"""Records to Kafka, tick by tick and in order, or the process ends.
 
 Nothing is dropped when Kafka is away: ``room`` closes, the sockets are not read, and the venue
 keeps (or cuts) the rest. What was cut shows as missing ids.
@@ -13,11 +13,10 @@ import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from ingest import metrics
-from ingest.batches import Collector
+from ingest.outgoing import Record, Source
 from ingest.pacing import Budget
 from runtime.errors import Retriable
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.trades import encode_batch
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +34,12 @@ class Producer(Protocol):
     """What is needed of an aiokafka producer: idempotent, acks=all."""
 
     async def send(
-        self, topic: str, value: bytes | None = None, *, partition: int | None = None
+        self,
+        topic: str,
+        value: bytes | None = None,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
     ) -> asyncio.Future[object]:
         """Queue one record; the future is done when it is acknowledged."""
 
@@ -53,9 +57,8 @@ class Publisher:
     def __init__(
         self,
         producer: Producer,
-        collectors: Sequence[Collector],
+        sources: Sequence[Source],
         *,
-        topic: str,
         dead_letters_topic: str,
         rows_max: int = ROWS_MAX,
     ) -> None:
@@ -63,8 +66,7 @@ class Publisher:
         """Closed while too much is unacknowledged; whoever reads a socket waits for it."""
         self.room.set()
         self._producer = producer
-        self._collectors = collectors
-        self._topic = topic
+        self._sources = sources
         self._dead_letters_topic = dead_letters_topic
         self._rows_max = rows_max
         self._rows = 0
@@ -77,7 +79,7 @@ class Publisher:
         self._dead_letter_budget = Budget(DEAD_LETTERS_PER_S_MAX, 1.0)
 
     def collected(self, rows: int) -> None:
-        """Take note of rows that a collector was given."""
+        """Take note of rows that a source was given; 0 where only an event waits."""
         self._rows += rows
         self._filled.set()
         if self._rows >= self._rows_max and self.room.is_set():
@@ -125,21 +127,23 @@ class Publisher:
     async def _flush(self) -> int:
         self._raise_failure()
         rows = 0
-        for collector in self._collectors:
-            for partition, batch in collector.drain():
-                await self._send(self._topic, partition, encode_batch(batch), len(batch))
-                rows += len(batch)
+        for source in self._sources:
+            for record in source.records():
+                await self._send(record)
+                rows += record.rows
         letters, self._dead_letters = self._dead_letters, []
         for letter in letters:
-            await self._send(self._dead_letters_topic, 0, encode_dead_letter(letter), 0)
+            value = encode_dead_letter(letter)
+            await self._send(Record(self._dead_letters_topic, 0, None, value, 0))
         metrics.buffered_rows.set(self._rows)
         return rows
 
-    async def _send(self, topic: str, partition: int, value: bytes, rows: int) -> None:
+    async def _send(self, record: Record) -> None:
+        topic, partition, key, value, rows = record
         sent_s = time.monotonic()
         while True:
             try:
-                future = await self._producer.send(topic, value, partition=partition)
+                future = await self._producer.send(topic, value, key=key, partition=partition)
                 break
             except KafkaTimeoutError:  # not queued: the same record is offered again, order kept
                 logger.warning("kafka_away", topic=topic, partition=partition)

@@ -1,16 +1,20 @@
-"""One connection's life without its socket: subscribe, acknowledged, live, over.
+"""One connection's life without its socket: subscribed, acknowledged, alive, over.
 
-Time is an argument, in seconds of any clock that never goes back. The owner of the socket sends
-what ``due`` returns, reports what comes in, and asks ``verdict`` now and then.
+Time is an argument, in seconds of any clock that never goes back. The owner of the socket says what
+is wanted, sends what ``due`` returns, reports what comes in, and asks ``verdict`` now and then.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from enum import Enum
 
-from ingest.exchanges.base import Ack, Control, Exchange, Market, Rejected, Shutdown
+from ingest.exchanges.base import Ack, Control, Exchange, Limits, Rejected, Shutdown
 
 ACK_TIMEOUT_S = 10.0
+REFUSED_AGAIN_AFTER_S = 300.0
+ARGUMENT_BYTES = 48  # around a topic in a request: the venue's names of channel and symbol
+HOUR_S = 3_600.0
 
 
 class End(Enum):
@@ -19,9 +23,18 @@ class End(Enum):
     UNACKED = "unacked"
     REJECTED = "rejected"
     STALE = "stale"
-    """Subscribed, and no trade for too long."""
+    """Subscribed, and no data, or no answer to a ping, for too long."""
     PLANNED = "planned"
     """The venue will end it soon, by its age or by its own announcement."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """What was asked and is not answered."""
+
+    topics: set[str]
+    subscribes: bool
+    sent_s: float
 
 
 class Session:
@@ -30,76 +43,170 @@ class Session:
     def __init__(
         self,
         exchange: Exchange,
-        market: Market,
-        streams: Sequence[str],
+        limits: Limits,
         *,
         now_s: float,
         lifetime_s: float,
         stale_after_s: float,
     ) -> None:
-        size = market.limits.streams_per_request_max
-        self._requests = deque(
-            exchange.subscribe(streams[i : i + size], i // size + 1)
-            for i in range(0, len(streams), size)
-        )
-        self._asked = 0
-        self._unacked: dict[int, float] = {}  # request id to the time it was sent
-        self._sent_s: deque[float] = deque(maxlen=market.limits.requests_per_s_max)
+        self.active: set[str] = set()
+        """Acknowledged topics."""
+        self.refused: dict[str, str] = {}
+        """Topic to the venue's words."""
+        self.rejection = ""
+        """The venue's words, once it refused the connection."""
+        self.has_data = False
+        self._exchange = exchange
+        self._limits = limits
+        self._wanted: dict[str, None] = {}
+        self._renewing: set[str] = set()
+        self._alone: set[str] = set()  # of a refused request: asked one by one to find the culprit
+        self._requests: dict[int, _Request] = {}
+        self._request_id = 0
+        self._sent_s: deque[float] = deque(maxlen=limits.requests_per_s_max)
+        self._sent_of_hour_s: deque[float] = deque(maxlen=limits.requests_per_hour_max)
+        self._refused_s: dict[str, float] = {}
         self._retire_at_s = now_s + lifetime_s
         self._stale_after_s = stale_after_s
         self._data_at_s = now_s
-        self.has_data = False
-        self.rejection = ""
-        """The venue's words, once it refused."""
+        self._heard_at_s = now_s
+        self._pinged_at_s = now_s
+        self._was_live = False
+
+    def want(self, topics: Iterable[str]) -> None:
+        """Set what shall be subscribed from now on."""
+        self._wanted = dict.fromkeys(topics)
+
+    def renew(self, topics: Iterable[str]) -> None:
+        """Unsubscribe and subscribe again what is active."""
+        self._renewing.update(self.active.intersection(topics))
 
     @property
     def is_live(self) -> bool:
-        """Every stream is subscribed and acknowledged."""
-        return not self._requests and not self._unacked
+        """Every wanted topic is acknowledged, or refused by name."""
+        return self.active.union(self.refused).issuperset(self._wanted)
 
     def due(self, now_s: float) -> list[bytes]:
-        """Return the requests that may be sent now within the venue's rate."""
+        """Return the frames that must be sent now and may be, by the venue's rates."""
         frames = []
-        while self._requests and self._may_send(now_s):
-            self._asked += 1
-            self._unacked[self._asked] = now_s
-            self._sent_s.append(now_s)
-            frames.append(self._requests.popleft())
+        while (topics := self._next(now_s)) and self._may_send(now_s):
+            subscribes = topics[0] not in self.active
+            frames.append(self._request(topics, subscribes=subscribes, now_s=now_s))
+        heartbeat = self._exchange.heartbeat
+        if heartbeat and now_s - self._pinged_at_s >= heartbeat.interval_s:
+            self._pinged_at_s = now_s
+            frames.append(heartbeat.frame)
         return frames
 
-    def data(self, now_s: float) -> None:
-        """A trade came."""
-        self._data_at_s = now_s
-        self.has_data = True
+    def heard(self, now_s: float, *, is_data: bool) -> None:
+        """A frame came."""
+        self._heard_at_s = now_s
+        if is_data:
+            self._data_at_s = now_s
+            self.has_data = True
 
     def paused(self, now_s: float) -> None:
         """Nothing was read: the silence up to now is ours, not the venue's."""
-        self._data_at_s = now_s
+        self._data_at_s = self._heard_at_s = now_s
 
     def control(self, event: Control, now_s: float) -> None:
-        """Anything but a trade came."""
+        """Anything but data came."""
         match event:
-            case Ack(request_id):
-                self._unacked.pop(request_id, None)
-                if self.is_live:
-                    self._data_at_s = now_s  # silence counts from here
-            case Rejected(_, reason):
+            case Ack(request_id, topic):
+                self._answered(request_id, topic, None, now_s)
+            case Rejected(None, reason, ""):
                 self.rejection = reason
+            case Rejected(request_id, reason, topic):
+                self._answered(request_id, topic, reason, now_s)
             case Shutdown():
                 self._retire_at_s = now_s
+        if not self._was_live and self.active and self.is_live:
+            self._was_live = True
+            self._data_at_s = now_s  # silence counts from here
 
     def verdict(self, now_s: float) -> End | None:
         """Say whether the connection must be replaced, and why."""
         if self.rejection:
             return End.REJECTED
-        if any(now_s - sent_s > ACK_TIMEOUT_S for sent_s in self._unacked.values()):
+        if any(now_s - asked.sent_s > ACK_TIMEOUT_S for asked in self._requests.values()):
             return End.UNACKED
         if now_s >= self._retire_at_s:
             return End.PLANNED
-        if self.is_live and now_s - self._data_at_s > self._stale_after_s:
+        heartbeat = self._exchange.heartbeat
+        if heartbeat and self._pinged_at_s - self._heard_at_s > 0:  # noqa: SIM102
+            if now_s - self._pinged_at_s > heartbeat.timeout_s:
+                return End.STALE
+        if self.active and self.is_live and now_s - self._data_at_s > self._stale_after_s:
             return End.STALE
         return None
 
+    # -- asking
+
+    def _next(self, now_s: float) -> list[str]:
+        """Return the topics of the next request: to leave first, then to join."""
+        asked = {topic for request in self._requests.values() for topic in request.topics}
+        leaving = [
+            t
+            for t in self.active
+            if (t not in self._wanted or t in self._renewing) and t not in asked
+        ]
+        if leaving:
+            return self._fitting(leaving)
+        joining = [t for t in self._wanted if t not in self.active and t not in asked]
+        joining = [t for t in joining if now_s >= self._refused_s.get(t, now_s)]
+        alone = [t for t in joining if t in self._alone]
+        return alone[:1] or self._fitting(joining)
+
+    def _fitting(self, topics: Collection[str]) -> list[str]:
+        found: list[str] = []
+        bytes_left = self._limits.request_bytes_max - ARGUMENT_BYTES
+        for topic in topics:
+            bytes_left -= len(topic) + ARGUMENT_BYTES
+            if found and (bytes_left < 0 or len(found) >= self._limits.streams_per_request_max):
+                break
+            found.append(topic)
+        return found
+
+    def _request(self, topics: list[str], *, subscribes: bool, now_s: float) -> bytes:
+        self._request_id += 1
+        self._requests[self._request_id] = _Request(set(topics), subscribes, now_s)
+        self._sent_s.append(now_s)
+        if self._sent_of_hour_s.maxlen is not None:
+            self._sent_of_hour_s.append(now_s)
+        encode = self._exchange.subscribe if subscribes else self._exchange.unsubscribe
+        return encode(topics, self._request_id)
+
     def _may_send(self, now_s: float) -> bool:
-        sent = self._sent_s
-        return len(sent) < (sent.maxlen or 1) or now_s - sent[0] >= 1.0
+        hour, second = self._sent_of_hour_s, self._sent_s
+        if hour.maxlen is not None and len(hour) == hour.maxlen and now_s - hour[0] < HOUR_S:
+            return False
+        return len(second) < (second.maxlen or 1) or now_s - second[0] >= 1.0
+
+    # -- answers
+
+    def _answered(
+        self, request_id: int | None, topic: str, refusal: str | None, now_s: float
+    ) -> None:
+        if request_id is None:
+            request_id = next((n for n, r in self._requests.items() if topic in r.topics), None)
+        request = self._requests.get(request_id) if request_id is not None else None
+        if request is None:
+            return
+        topics = {topic} & request.topics if topic else set(request.topics)
+        request.topics -= topics
+        if not request.topics and request_id is not None:
+            del self._requests[request_id]
+        if not request.subscribes:  # refused or not: it was not subscribed, or is no more
+            self.active -= topics
+            self._renewing -= topics
+        elif refusal is None:
+            self.active |= topics
+            for name in topics:
+                self.refused.pop(name, None)
+                self._refused_s.pop(name, None)
+            self._alone -= topics
+        elif len(topics) > 1:
+            self._alone |= topics
+        else:
+            self.refused[next(iter(topics))] = refusal
+            self._refused_s[next(iter(topics))] = now_s + REFUSED_AGAIN_AFTER_S

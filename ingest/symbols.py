@@ -39,7 +39,7 @@ def configured(instruments: Instruments, wanted: Sequence[str]) -> Chosen:
 
 def busiest(
     instruments: Instruments,
-    trade_counts: Mapping[Channel, Mapping[str, int]],
+    trade_counts: Mapping[Channel, Mapping[str, float]],
     limit: int | None,
 ) -> Chosen:
     """Return every streamed symbol per channel, by trades, at most ``limit`` a channel."""

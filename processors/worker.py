@@ -12,7 +12,7 @@ from faust.types import TP
 
 from processors import metrics
 from processors.checkpoint import EXIT_LOST, Checkpoint, position_key
-from processors.engine.state import UnknownState
+from processors.engine.state import UnknownState, is_slot, symbol_of
 from processors.watchdog import Unfit, Watchdog
 from runtime.errors import Misconfigured
 from runtime.kafka import partition_for
@@ -64,7 +64,7 @@ class Worker:
         if tenure != self._tenure:
             return
         self._watchdog.restored()
-        count = sum(map(len, states.values()))
+        count = sum(not is_slot(key) for mine in states.values() for key in mine)
         metrics.symbols.set(count)
         logger.info("partitions_restored", partitions=sorted(states), symbols=count)
         self.restored.set()
@@ -87,7 +87,7 @@ class Worker:
         for key, value in stored.items():
             # Keys of partitions lost earlier stay in the memory store: read only our own.
             if not key.startswith(b"@"):
-                mine = states.get(partition_for(key, self._partitions))
+                mine = states.get(partition_for(symbol_of(key), self._partitions))
                 if mine is not None:
                     mine[key] = value
         return states

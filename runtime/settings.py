@@ -36,6 +36,17 @@ class Settings(BaseSettings):
     )
     enable_linear_stream: bool = Field(True, description="Linear perpetuals.")
     enable_spot_stream: bool = Field(False, description="Spot markets.")
+    stream_kinds: Names = Field(
+        ("trades",),
+        description="Of: trades, tickers, books, funding, open-interest, liquidations, "
+        "venue-klines; `all` for what the exchange has.",
+    )
+    exchange_share: str = Field(
+        "1/1", description="Of several ingestors of one exchange: 2/3 streams the second third."
+    )
+    exchange_hot_pairs: bool = Field(
+        False, description="Two sockets for every set of streams; the first arrival wins."
+    )
 
     # -- candles
     kline_intervals: Names = Field(
@@ -89,18 +100,18 @@ class Settings(BaseSettings):
     )
     websocket_path: str = Field("/", pattern="^/", description="Path of the gateway's WebSocket.")
 
-    # -- exchanges (overridden by the simulator)
-    binance_spot_rest_url: str = Field(
-        "https://api.binance.com", description="REST of Binance spot."
+    # -- where the exchange answers
+    exchange_spot_rest_url: str = Field(
+        "", description="REST of the spot market; empty: the venue's own address."
     )
-    binance_spot_ws_url: str = Field(
-        "wss://stream.binance.com:9443", description="Streams of Binance spot."
+    exchange_spot_ws_url: str = Field(
+        "", description="WebSocket of the spot market; empty: the venue's own address."
     )
-    binance_linear_rest_url: str = Field(
-        "https://fapi.binance.com", description="REST of Binance USD-M futures."
+    exchange_linear_rest_url: str = Field(
+        "", description="REST of the linear market; empty: the venue's own address."
     )
-    binance_linear_ws_url: str = Field(
-        "wss://fstream.binance.com", description="Streams of Binance USD-M futures."
+    exchange_linear_ws_url: str = Field(
+        "", description="WebSocket of the linear market; empty: the venue's own address."
     )
 
     # -- process
@@ -123,7 +134,9 @@ class Settings(BaseSettings):
             f"STREAMER_{name.upper()}": _text(value) for name, value in self.model_dump().items()
         }
 
-    @field_validator("exchange_symbols", "kline_intervals", "enabled_consumers", mode="before")
+    @field_validator(
+        "exchange_symbols", "stream_kinds", "kline_intervals", "enabled_consumers", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -1,10 +1,10 @@
 """JSON Schema of every topic, generated from the same types that read and write it."""
 
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
-from schemas.topics import CATALOGUE
+from schemas.topics import CATALOGUE, Topic
 
 
 def topic_schemas() -> dict[str, dict[str, Any]]:
@@ -14,10 +14,14 @@ def topic_schemas() -> dict[str, dict[str, Any]]:
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": topic.name,
             "description": topic.about,
-            **_exact_numbers(msgspec.json.schema(topic.value)),
+            **_exact_numbers(msgspec.json.schema(_values(topic))),
         }
         for topic in CATALOGUE
     }
+
+
+def _values(topic: Topic) -> Any:
+    return Union[(topic.value, *topic.also)]
 
 
 def _exact_numbers(schema: Any) -> Any:

@@ -1,7 +1,7 @@
 """Readers of TradeBatch for analysts: flat columns, numpy, polars and pandas.
 
 The columns of ``columns`` and ``to_numpy`` keep prices as fixed-point integers beside their scales;
-the data frames hold exact decimals.
+the data frames hold exact decimals. ``uid`` is empty where the venue's ids are numbers.
 """
 
 from itertools import repeat
@@ -27,8 +27,9 @@ COLUMN_NAMES = (
     "flags",
     "first",
     "last",
+    "uid",
 )
-_TEXT_COLUMNS = ("exchange", "channel", "symbol")
+_TEXT_COLUMNS = ("exchange", "channel", "symbol", "uid")
 # 20 digits before the point and 18 after it hold every 64-bit integer at every scale. Left to
 # itself, polars takes the scale of the first rows, and rounds the finer prices after them.
 _EXACT = pl.Decimal(38, SCALE_MAX)
@@ -57,6 +58,7 @@ def columns(batch: TradeBatch) -> dict[str, list[object]]:
         out["flags"].extend(g.flag_list())
         out["first"].extend(g.first or g.id)
         out["last"].extend(g.last or g.id)
+        out["uid"].extend(g.uid or repeat("", n))
     return out
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from schemas.streams import Kind
 from schemas.trades import Channel
 
 Cause = Literal["live", "late", "rest", "archive", "venue"]
@@ -39,9 +40,9 @@ class Kline(msgspec.Struct, frozen=True):
     trade_count: int
     """As the venue counts: an aggregate counts the trades inside it."""
     first_id: int
-    """The id of its first trade by (time, id)."""
+    """The id of its first trade by (time, id); by (time, arrival) where ids have no order."""
     last_id: int
-    """The id of its last trade by (time, id)."""
+    """The id of its last trade, by the same order."""
     closed: bool
     """False while it still grows; a closed candle may be corrected by a higher ``rev``."""
     rev: int
@@ -111,15 +112,39 @@ class Gap(msgspec.Struct, frozen=True):
     """The offset of the trade record that changed it."""
 
 
-class GapEnvelope(msgspec.Struct, frozen=True):
-    """The value of ``md.gaps.v1``."""
+class GapEnvelope(msgspec.Struct, frozen=True, tag_field="data_type", tag="gaps"):
+    """The value of ``md.gaps.v1`` about ids, as the processor tells it."""
 
     exchange: str
     channel: Channel
     data: list[Gap]
-    data_type: Literal["gaps"] = "gaps"
+
+
+class StreamGap(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream did not deliver, or could not be trusted, from ``from_ms`` on (our clock)."""
+
+    symbol: str
+    """The venue's own name; empty: every symbol of the socket."""
+    kind: Kind
+    reason: Literal["silent", "disconnected", "hole", "crossed", "checksum", "refused"]
+    """silent: acknowledged, and no data though the venue trades; hole, crossed, checksum: a book
+    lost its chain, its best prices met, or it differs from the venue's own."""
+    state: Literal["found", "recovered"]
+    from_ms: int
+    to_ms: int = 0
+    """When it was whole again; 0 while it is not."""
+    detail: str = ""
+
+
+class StreamGapEnvelope(msgspec.Struct, frozen=True, tag_field="data_type", tag="stream-gaps"):
+    """The value of ``md.gaps.v1`` about streams, as the ingestor tells it."""
+
+    exchange: str
+    channel: Channel
+    data: list[StreamGap]
 
 
 decode_klines = msgspec.json.Decoder(KlineEnvelope).decode
 decode_prices = msgspec.json.Decoder(PriceEnvelope).decode
-decode_gaps = msgspec.json.Decoder(GapEnvelope).decode
+decode_gaps = msgspec.json.Decoder(GapEnvelope | StreamGapEnvelope).decode
+decode_id_gaps = msgspec.json.Decoder(GapEnvelope).decode

@@ -7,10 +7,20 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.control import Control, InstrumentRow, StreamStatus
 from schemas.dead_letters import DeadLetter
-from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope
+from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope, StreamGapEnvelope
 from schemas.recompute import RecomputeEnvelope
+from schemas.streams import Kind
 from schemas.trades import TradeBatch
+from schemas.updates import (
+    BookUpdates,
+    FundingUpdates,
+    LiquidationUpdates,
+    OpenInterestUpdates,
+    TickerUpdates,
+    VenueKlineUpdates,
+)
 
 DAY_MS = 24 * 3_600_000
 
@@ -22,6 +32,8 @@ class Topic:
     name: str
     value: type[msgspec.Struct]
     about: str
+    also: tuple[type[msgspec.Struct], ...] = ()
+    """Other values of this topic, told apart by their ``data_type``."""
     retention_ms: int = 7 * DAY_MS
     compacted: bool = False
     partitions: int | None = None
@@ -35,6 +47,10 @@ class Topic:
         return keep | self.config | in_sync(replication)
 
 
+# Readers start at its beginning: compact early, or they read days of records for one each.
+COMPACTED_EARLY = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+
+
 def in_sync(replication: int) -> dict[str, str]:
     """Return how many copies an acknowledged record has: two, where there are three or more."""
     return {"min.insync.replicas": "2"} if replication >= 3 else {}
@@ -44,6 +60,29 @@ TRADES = Topic(
     name="md.trades.v1",
     value=TradeBatch,
     about="Trades as the exchange sent them, one record per exchange, partition and tick.",
+)
+TICKERS = Topic(
+    name="md.tickers.v1",
+    value=TickerUpdates,
+    about="Tickers as the exchange sent them: snapshots, and deltas of what changed.",
+)
+BOOKS = Topic(
+    name="md.books.v1",
+    value=BookUpdates,
+    about="Order books: deltas in an unbroken chain, and a full snapshot every 30 s.",
+    retention_ms=DAY_MS,
+)
+FUNDING = Topic(
+    name="md.funding.v1", value=FundingUpdates, about="Funding rates, mark and index prices."
+)
+OPEN_INTEREST = Topic(
+    name="md.open-interest.v1", value=OpenInterestUpdates, about="Open interest of contracts."
+)
+LIQUIDATIONS = Topic(name="md.liquidations.v1", value=LiquidationUpdates, about="Forced orders.")
+VENUE_KLINES = Topic(
+    name="md.venue-klines.v1",
+    value=VenueKlineUpdates,
+    about="The exchange's own candles, growing and closed.",
 )
 KLINES = Topic(
     name="md.klines.v1",
@@ -62,16 +101,42 @@ PRICES = Topic(
     value=PriceEnvelope,
     about="The last price, conflated.",
     compacted=True,
-    # Readers start at its beginning: compact early, or they read days of prices for one each.
-    config={"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"},
+    config=COMPACTED_EARLY,
 )
 GAPS = Topic(
-    name="md.gaps.v1", value=GapEnvelope, about="Missing trade ids and what became of them."
+    name="md.gaps.v1",
+    value=GapEnvelope,
+    also=(StreamGapEnvelope,),
+    about="Missing trade ids, and streams that did not deliver; what became of both.",
 )
 RECOMPUTE = Topic(
     name="md.recompute.v1",
     value=RecomputeEnvelope,
     about="Candles that a recovered trade changed after their state was gone.",
+)
+CONTROL = Topic(
+    name="md.control.v1",
+    value=Control,
+    about="Which streams shall run, with which knobs; the API writes it, ingestors obey it.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
+STREAMS = Topic(
+    name="md.streams.v1",
+    value=StreamStatus,
+    about="What became of each stream, as its ingestor tells it.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
+INSTRUMENTS = Topic(
+    name="md.instruments.v1",
+    value=InstrumentRow,
+    about="The symbols of each exchange: status, steps, contract size, unified name.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
 )
 DEAD_LETTERS = Topic(
     name="md.dead-letters.v1",
@@ -81,7 +146,27 @@ DEAD_LETTERS = Topic(
     partitions=1,
 )
 
-CATALOGUE = (TRADES, KLINES, KLINES_LIVE, PRICES, GAPS, RECOMPUTE, DEAD_LETTERS)
+RAW: dict[Kind, Topic] = {
+    "trades": TRADES,
+    "tickers": TICKERS,
+    "books": BOOKS,
+    "funding": FUNDING,
+    "open-interest": OPEN_INTEREST,
+    "liquidations": LIQUIDATIONS,
+    "venue-klines": VENUE_KLINES,
+}
+CATALOGUE = (
+    *RAW.values(),
+    KLINES,
+    KLINES_LIVE,
+    PRICES,
+    GAPS,
+    RECOMPUTE,
+    CONTROL,
+    STREAMS,
+    INSTRUMENTS,
+    DEAD_LETTERS,
+)
 
 
 def symbol_key(exchange: str, channel: str, symbol: str) -> bytes:

@@ -5,9 +5,11 @@ milliseconds, ``recv_ns`` is ours; windows run on the first, latency is measured
 A column may be sent as one number when it is the same for the whole group (``side``, ``flags``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from enum import IntFlag
+from itertools import repeat
+from operator import gt
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -17,12 +19,17 @@ from schemas.numbers import INT64_MAX, SCALE_MAX, text
 
 Channel = Literal["spot", "linear"]
 Source = Literal["live", "rest", "archive"]
+IdRule = Literal["dense", "range", "unique"]
+"""``dense``: ``id`` grows by one per symbol. ``range``: ``first`` is the last trade's ``last`` + 1.
+``unique``: ids only tell trades apart, so no gap can be seen and candles are ``assumed``."""
 
 # One wild number must not stop a worker for good, so what is computed with is bounded here.
 Int64 = Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
 Scale = Annotated[int, Meta(ge=0, le=SCALE_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=9_999_999_999_999)]  # until 2286; microseconds do not fit
 ExchangeName = Annotated[str, Meta(pattern="^[a-z0-9_-]+$")]  # a part of keys, and of JSON text
+Uid = Annotated[str, Meta(max_length=72)]  # a UUID has 36 characters, a hash in hex 66
+ContractSize = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$", max_length=37)]
 
 BUY = 1
 SELL = -1
@@ -52,7 +59,7 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
     qty_scale: Scale
     """Decimals of ``qty``."""
     id: list[Int64]
-    """The venue's gap key (Binance spot: trade id, USD-M: aggregate id)."""
+    """The venue's id (Binance spot: trade id, USD-M: aggregate id); ``ids`` says what it proves."""
     ts: list[Millis]
     """The venue's time of the trade, in ms since 1970."""
     price: list[Int64]
@@ -67,8 +74,13 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
     """The first trade id inside each aggregate, where the venue aggregates."""
     last: list[Int64] | None = None
     """The last trade id inside each aggregate; comes with ``first``."""
-    uid: list[str] | None = None
-    """The venue's own id where it is no number; ``id`` then is the order within the symbol."""
+    uid: list[Uid] | None = None
+    """The venue's own id where it is no number; ``id`` then is the venue's order and may repeat."""
+    ids: IdRule = "dense"
+    """dense: ``id`` grows by one. range: ``first`` is the last trade's ``last`` + 1. unique: ids
+    (``uid``, where there is one) only tell trades apart, so that none can be seen missing."""
+    contract_size: ContractSize | None = None
+    """Base coins of one contract, where the venue trades contracts: contracts are qty / this."""
 
     def __len__(self) -> int:
         return len(self.id)
@@ -78,6 +90,10 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
         if self.first is None or self.last is None:
             return len(self.id)
         return sum(self.last) - sum(self.first) + len(self.id)
+
+    def keys(self) -> Sequence[int | str]:
+        """Return what tells each trade from all others of the symbol."""
+        return self.uid or self.id
 
     def sides(self) -> list[int]:
         """Return the side of every trade."""
@@ -119,6 +135,7 @@ class Trade(NamedTuple):
     flags: int
     first: int
     last: int
+    uid: str = ""
 
 
 _decoder = msgspec.json.Decoder(TradeBatch)
@@ -135,21 +152,36 @@ def decode_batch(value: bytes) -> TradeBatch:
         n = len(group.id)
         if not (n and n == len(group.ts) == len(group.price) == len(group.qty)):
             raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
-        side, flags, uid = group.side, group.flags, group.uid
-        if (
-            (isinstance(side, list) and len(side) != n)
-            or (isinstance(flags, list) and len(flags) != n)
-            or (uid is not None and len(uid) != n)
+        side, flags, first, last = group.side, group.flags, group.first, group.last
+        if (isinstance(side, list) and len(side) != n) or (
+            isinstance(flags, list) and len(flags) != n
         ):
             raise UnreadableBatch(f"{group.symbol}: columns of different length")
-        first, last = group.first, group.last
         if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
             if first is None or last is None or not len(first) == len(last) == n:
                 raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
+        if group.ids != "dense" or group.uid is not None:
+            _check_ids(group)
     # A second group would be taken for a repeat of the first: a symbol has one offset.
     if len({group.symbol for group in batch.symbols}) != len(batch.symbols):
         raise UnreadableBatch("a symbol has two groups")
     return batch
+
+
+def _check_ids(group: SymbolTrades) -> None:
+    """Raise UnreadableBatch where the columns do not say what the rule of ids needs."""
+    first, last, uid = group.first, group.last, group.uid
+    if uid is not None and len(uid) != len(group):
+        raise UnreadableBatch(f"{group.symbol}: columns of different length")
+    if group.ids == "range":
+        if first is None or last is None or any(map(gt, first, last)):
+            raise UnreadableBatch(f"{group.symbol}: every range of ids needs a first and a last")
+    elif group.ids == "unique" and uid is not None and not ("" not in uid and _differ(uid)):
+        raise UnreadableBatch(f"{group.symbol}: a uid is empty, or there twice")
+
+
+def _differ(values: list[str]) -> bool:
+    return len(set(values)) == len(values)
 
 
 def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:
@@ -166,9 +198,10 @@ def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:
             g.flag_list(),
             g.first or g.id,
             g.last or g.id,
+            g.uid or repeat("", len(g)),
             strict=True,
         )
-        for id_, ts, price, qty, side, flags, first, last in columns:
+        for id_, ts, price, qty, side, flags, first, last, uid in columns:
             yield Trade(
                 batch.exchange,
                 batch.channel,
@@ -181,4 +214,5 @@ def rows(batch: TradeBatch, symbol: str | None = None) -> Iterator[Trade]:
                 flags,
                 first,
                 last,
+                uid,
             )

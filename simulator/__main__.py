@@ -1,4 +1,4 @@
-"""``python -m simulator``: the simulated Binance as a process; its port goes to the ready pipe."""
+"""``python -m simulator``: simulated exchanges as a process; its port goes to the ready pipe."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from runtime.logs import configure_logging
 from runtime.ready import announce
 from runtime.settings import load_settings
 from runtime.shutdown import exit_code, run
-from simulator.options import SimulatorOptions
+from simulator.options import EXCHANGES, SimulatorOptions
 from simulator.server import Simulator
 
 
@@ -22,6 +22,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=defaults.port, help="0: any free port")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--symbols", type=int, default=defaults.symbols, help="in each market")
+    parser.add_argument(
+        "--exchanges", default=",".join(defaults.exchanges), help="names with commas, or all"
+    )
     parser.add_argument("--markets", default=",".join(defaults.markets))
     parser.add_argument(
         "--rate", type=float, default=defaults.trades_per_s, help="trades/s of all markets together"
@@ -33,12 +36,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _exchanges(text: str) -> tuple[str, ...]:
+    return EXCHANGES if text == "all" else tuple(name for name in text.split(",") if name)
+
+
 def _options(arguments: argparse.Namespace) -> SimulatorOptions:
     return SimulatorOptions(
         host=arguments.host,
         port=arguments.port,
         seed=arguments.seed,
         symbols=arguments.symbols,
+        exchanges=_exchanges(arguments.exchanges),
         markets=tuple(m for m in arguments.markets.split(",") if m),
         trades_per_s=arguments.rate,
         history_s=arguments.history,
@@ -63,8 +71,9 @@ async def _serve(options: SimulatorOptions, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def _listening(options: SimulatorOptions) -> AsyncIterator[Simulator]:
     async with AsyncExitStack() as stack:
+        simulator = Simulator(options)
         try:
-            simulator = await stack.enter_async_context(Simulator(options))
+            await stack.enter_async_context(simulator)
         except OSError as e:  # the port is taken, or the address is not ours
             remedy = "Choose another port, or 0 for any free one."
             raise Misconfigured("--port", str(e), remedy=remedy) from e

@@ -51,6 +51,8 @@ class Candle:
         self.high = max(self.high, row.price)
         self.low = min(self.low, row.price)
         self.close = row.price
+        if self.first_id < 0:  # it was empty
+            self.first_id, self.first_trade_id = row.id, row.first
         self.last_id = row.id
         self.last_trade_id = row.last
         self.volume += row.qty

@@ -1,41 +1,50 @@
-"""The simulator's own endpoints under ``/sim``: its truth, its switches and its faults."""
+"""The simulator's own questions under ``/sim``: what is true of a market, as of now."""
 
 import asyncio
-import re
-import time
 from collections.abc import Mapping
 
 from simulator.candles import Candle, fold
 from simulator.exchange import Exchange
-from simulator.faults import BadRequestError, Fault
+from simulator.faults import BadRequestError
+from simulator.inflict import GARBAGE, inflict
 from simulator.ledger import Ledger
+from simulator.numbers import decimal_text
+
+__all__ = ["GARBAGE", "books", "inflict", "klines", "liquidations", "states", "trades"]
 
 ROWS_MAX = 100_000  # in one answer
-GARBAGE = b'{"e":"trade","E":17'
+Json = dict[str, object]
 
 
-def trades(exchange: Exchange, query: Mapping[str, str]) -> dict[str, object]:
-    """Rows of the truth as columns, from ``from_id`` on."""
+def trades(exchange: Exchange, query: Mapping[str, str]) -> Json:
+    """Rows of the truth as columns, from row ``from_row`` on (or ``from_id``, the same here).
+
+    ``row`` is the place in the truth and grows by one; ``id`` is the venue's own number.
+    """
     ledger = _ledger(exchange, query)
     limit = min(_int(query, "limit", 1_000), ROWS_MAX)
-    low = max(_int(query, "from_id", 0), ledger.first_kept_id)
+    wanted = _int(query, "from_row", _int(query, "from_id", 0))
+    low = max(wanted, ledger.first_kept_id)
     part = ledger.copy(low, low + limit)
     rows = part.rows(low, low + limit)
-    venue, symbol = exchange.venue, ledger.symbol
+    dialect, symbol = exchange.dialect, ledger.symbol
     return {
-        "id": [row.id for row in rows],
+        "row": [row.id for row in rows],
+        "id": [dialect.trade_id(symbol, row) for row in rows],
+        "uid": [dialect.trade_uid(symbol, row) for row in rows],
         "ts": [row.ts_ms for row in rows],
-        "price": [venue.price_text(symbol, row.price) for row in rows],
-        "qty": [venue.qty_text(symbol, row.qty) for row in rows],
+        "price": [decimal_text(row.price, symbol.price_scale) for row in rows],
+        "qty": [decimal_text(row.qty, symbol.qty_scale) for row in rows],
         "side": [row.side for row in rows],
-        # A spot row is one trade, whatever its place in an aggregate.
+        # A single trade is one trade, whatever its place in an aggregate.
         "first": [row.first for row in rows],
         "last": [row.last for row in rows],
+        "count": [row.last - row.first + 1 for row in rows],
         "sent_ns": part.sent_ns.tolist(),
     }
 
 
-async def klines(exchange: Exchange, query: Mapping[str, str]) -> list[dict[str, object]]:
+async def klines(exchange: Exchange, query: Mapping[str, str]) -> list[Json]:
     """Candles of the rows of [from_ms, to_ms), only where something traded and all is kept."""
     ledger = _ledger(exchange, query)
     length_ms = _int(query, "interval_ms", 60_000)
@@ -46,58 +55,84 @@ async def klines(exchange: Exchange, query: Mapping[str, str]) -> list[dict[str,
     part = ledger.copy(low, high)
     candles = await asyncio.to_thread(lambda: fold(part.rows(low, high), length_ms))
     whole = [c for c in candles if c.open_ms >= ledger.complete_from_ms]
-    return [_candle(exchange, ledger, candle) for candle in whole]
+    return [_candle(exchange, part, candle) for candle in whole]
 
 
-def _candle(exchange: Exchange, ledger: Ledger, candle: Candle) -> dict[str, object]:
-    venue, symbol = exchange.venue, ledger.symbol
+def _candle(exchange: Exchange, ledger: Ledger, candle: Candle) -> Json:
+    symbol = ledger.symbol
+    price_scale, qty_scale = symbol.price_scale, symbol.qty_scale
+    first, last = (
+        exchange.dialect.trade_id(symbol, ledger.rows(row_id, row_id + 1)[0])
+        for row_id in (candle.first_id, candle.last_id)
+    )
     return {
         "timestamp": candle.open_ms,
-        "open": venue.price_text(symbol, candle.open),
-        "high": venue.price_text(symbol, candle.high),
-        "low": venue.price_text(symbol, candle.low),
-        "close": venue.price_text(symbol, candle.close),
-        "volume": venue.qty_text(symbol, candle.volume),
-        "quote_volume": venue.quote_text(symbol, candle.quote_volume),
-        "taker_buy_volume": venue.qty_text(symbol, candle.taker_buy_volume),
-        "taker_buy_quote_volume": venue.quote_text(symbol, candle.taker_buy_quote_volume),
+        "open": decimal_text(candle.open, price_scale),
+        "high": decimal_text(candle.high, price_scale),
+        "low": decimal_text(candle.low, price_scale),
+        "close": decimal_text(candle.close, price_scale),
+        "volume": decimal_text(candle.volume, qty_scale),
+        "quote_volume": decimal_text(candle.quote_volume, price_scale + qty_scale),
+        "taker_buy_volume": decimal_text(candle.taker_buy_volume, qty_scale),
+        "taker_buy_quote_volume": decimal_text(
+            candle.taker_buy_quote_volume, price_scale + qty_scale
+        ),
         "trade_count": candle.trade_count,
-        "first_id": candle.first_id,
-        "last_id": candle.last_id,
+        "first_id": first,
+        "last_id": last,
     }
 
 
-def inflict(exchange: Exchange, fault: Fault) -> int:
-    """Make a fault happen; how many sockets, symbols or messages it touches."""
-    now_ms = time.time_ns() // 1_000_000
-    trouble, hub = exchange.trouble, exchange.hub
-    if fault.symbol and fault.symbol not in exchange.ledgers:
-        raise BadRequestError(f"{fault.symbol} does not trade here")
-    match fault.kind:
-        case "disconnect":
-            return hub.drop_all()
-        case "silence":
-            trouble.silent_until_ms[fault.symbol] = now_ms + fault.seconds * 1_000
-            return 1 if fault.symbol else len(exchange.symbols)
-        case "delay":
-            trouble.to_delay[fault.symbol] = (fault.count, int(fault.seconds * 1_000))
-            return 1
-        case "garbage":
-            return _garbage(exchange, fault)
-    repeated = trouble.last(fault.symbol, fault.count if fault.kind == "duplicate" else 1)
-    for stream, payload in repeated:
-        spoiled = re.sub(rb'"p":"[^"]*"', b'"p":"abc"', payload)
-        hub.publish(stream, payload if fault.kind == "duplicate" else spoiled)
-    hub.flush()
-    return len(repeated)
+def books(exchange: Exchange, query: Mapping[str, str]) -> Json:
+    """The book of a symbol as it stands, best levels first, in base coins."""
+    symbol = _ledger(exchange, query).symbol
+    book = exchange.book(symbol.name)
+    bids, asks = book.top(max(1, min(_int(query, "depth", ROWS_MAX), ROWS_MAX)))
+    return {
+        "id": exchange.dialect.book_id(book),
+        "number": book.number,
+        "ts": book.ts_ms,
+        **{
+            side: [
+                [decimal_text(p, symbol.price_scale), decimal_text(q, symbol.qty_scale)]
+                for p, q in levels
+            ]
+            for side, levels in (("bids", bids), ("asks", asks))
+        },
+    }
 
 
-def _garbage(exchange: Exchange, fault: Fault) -> int:
-    wanted = {exchange.stream(n) for n in exchange.ledgers if fault.symbol in ("", n)}
-    hit = [c for c in exchange.hub.connections if wanted & c.streams.keys()]
-    for connection in hit:
-        connection.reply(GARBAGE)
-    return len(hit)
+def states(exchange: Exchange, query: Mapping[str, str], now_ms: int) -> Json:
+    """Mark, index, funding and open interest of a symbol, and its statistics."""
+    symbol = _ledger(exchange, query).symbol
+    state = exchange.state(symbol.name, now_ms)
+    prices = ("mark", "index", "last", "open", "high", "low")
+    amounts = ("open_interest", "volume", "last_qty")
+    return {
+        "ts": state.ts_ms,
+        **{name: decimal_text(getattr(state, name), symbol.price_scale) for name in prices},
+        **{name: decimal_text(getattr(state, name), symbol.qty_scale) for name in amounts},
+        "turnover": decimal_text(state.turnover, symbol.price_scale + symbol.qty_scale),
+        "trades": state.trades,
+        "funding_rate": decimal_text(state.funding_rate, 8),
+        "next_funding_ms": state.next_funding_ms,
+    }
+
+
+def liquidations(exchange: Exchange, query: Mapping[str, str]) -> list[Json]:
+    """The liquidations of a symbol, or of all; the newest 10,000 are kept."""
+    name = query.get("symbol", "")
+    return [
+        {
+            "symbol": forced.symbol.name,
+            "ts": forced.ts_ms,
+            "side": forced.side,
+            "price": decimal_text(forced.price, forced.symbol.price_scale),
+            "qty": decimal_text(forced.qty, forced.symbol.qty_scale),
+        }
+        for forced in exchange.liquidations
+        if name in ("", forced.symbol.name)
+    ]
 
 
 def _ledger(exchange: Exchange, query: Mapping[str, str]) -> Ledger:

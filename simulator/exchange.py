@@ -1,57 +1,95 @@
-"""One market at work: matches become rows of the truth and messages of its streams."""
+"""One market at work: the truth as time passes, and the streams that tell it."""
 
-from simulator import frames
+from collections import deque
+from collections.abc import Sequence
+
+from simulator.book import STEP_MS, Book
+from simulator.delivery import Delivery
+from simulator.dialect import Dialect
 from simulator.faults import Trouble
+from simulator.feeds import Forced
 from simulator.flow import Match, TradeFlow
 from simulator.hub import Hub
-from simulator.kline_streams import KlineStreams
-from simulator.ledger import Ledger, Row, SpotLedger
+from simulator.ledger import FillLedger, Ledger, Row
+from simulator.liquidations import Liquidations
 from simulator.options import SimulatorOptions
-from simulator.symbols import Symbol, idle, traded
-from simulator.venue import venue
+from simulator.state import MarketState
 
 HISTORY_STEP_MS = 1_000
 FIRST_TRADE_ID = 1_000_000
+LIQUIDATIONS_KEPT = 10_000
 
 
 class Exchange:
-    """Binance spot or Binance USD-M; time and sockets come from outside."""
+    """A channel of an exchange; time and sockets come from outside."""
 
     def __init__(
-        self, market: str, options: SimulatorOptions, *, trades_per_s: float, rows_max: int
+        self, dialect: Dialect, options: SimulatorOptions, *, trades_per_s: float, rows_max: int
     ) -> None:
-        self.market = market
-        self.venue = venue(market, options)
-        self.hub = Hub(write_buffer_bytes_max=options.write_buffer_bytes_max)
-        self.trouble = Trouble()
-        self.symbols = traded(market, options.symbols, options.seed)
-        self.idle_symbols: list[Symbol] = idle(market)
+        self.dialect = dialect
+        self.name = dialect.exchange
+        self.market = dialect.channel
+        self.seed = f"{options.seed}:{self.name}:{self.market}"
+        self.symbols = dialect.symbols(options)
         self.flow = TradeFlow(
-            market,
+            f"{self.name}:{self.market}",
             self.symbols,
             seed=options.seed,
             trades_per_s=trades_per_s,
-            insurance_fund_share=options.insurance_fund_share,
+            insurance_fund_share=dialect.insurance_fund_share,
+            is_by_fill=dialect.rows == "fills",
         )
-        self._by_index: list[Ledger] = [self._open(rank, s) for rank, s in enumerate(self.symbols)]
+        make = FillLedger if dialect.rows == "fills" else Ledger
+        self._by_index: list[Ledger] = [
+            make(
+                symbol,
+                next_id=FIRST_TRADE_ID * (rank + 2) // (1 if make is FillLedger else 2),
+                next_trade_id=FIRST_TRADE_ID * (rank + 2),
+            )
+            for rank, symbol in enumerate(self.symbols)
+        ]
         self.ledgers = {ledger.symbol.name: ledger for ledger in self._by_index}
-        self.klines = KlineStreams(self.venue, self.ledgers, self.hub, self.trouble)
+        self.index = {symbol.name: at for at, symbol in enumerate(self.symbols)}
+        self.hub = Hub(write_buffer_bytes_max=options.write_buffer_bytes_max)
+        self.trouble = Trouble()
+        self.delivery = Delivery(self)
+        self.liquidations: deque[Forced] = deque(maxlen=LIQUIDATIONS_KEPT)
         self.rows_total = 0
-        self.rows_delivered = 0
         self.rows_kept = 0
+        self._books: dict[str, Book] = {}
+        self._states: dict[str, MarketState] = {}
+        self._forcing = Liquidations(self, options)
         self._rows_max = rows_max
         self._history_ms_max = options.history_s_max * 1_000
-        self._sent: list[tuple[Ledger, int]] = []
 
-    def _open(self, rank: int, symbol: Symbol) -> Ledger:
-        first = FIRST_TRADE_ID * (rank + 2)
-        if self.market == "spot":
-            return SpotLedger(symbol, next_id=first, next_trade_id=first)
-        return Ledger(symbol, next_id=first // 2, next_trade_id=first)
+    # -- the truth
 
-    def stream(self, symbol: str, kind: str = "") -> str:
-        """The name of a symbol's stream; of the canonical one unless told."""
-        return f"{symbol.lower()}@{kind or self.venue.canonical}"
+    def book(self, name: str) -> Book:
+        """The book of a symbol; from the first look at it, it moves with the market."""
+        book = self._books.get(name)
+        if book is None:
+            at = self.index[name]
+            book = Book(self.symbols[at], self.flow.bid(at), f"{self.seed}:{name}:book")
+            self._books[name] = book
+        return book
+
+    @property
+    def books(self) -> list[str]:
+        """The symbols whose books were looked at."""
+        return list(self._books)
+
+    def state(self, name: str, now_ms: int) -> MarketState:
+        """Mark, index, funding, open interest and statistics of a symbol as of now."""
+        state = self._states.get(name)
+        if state is None:
+            at = self.index[name]
+            state = self._states[name] = MarketState(
+                self.ledgers[name],
+                lambda: self.flow.bid(at),
+                seed=f"{self.seed}:{name}:state",
+                funding_hours=self.dialect.funding_hours,
+            )
+        return state.read(now_ms)
 
     # -- the passing of time
 
@@ -65,45 +103,50 @@ class Exchange:
         """Trade the virtual time [from_ms, until_ms) and queue what its listeners get."""
         for match in self.flow.advance(from_ms, until_ms):
             self._record(match, opened_ms + match.at_ms, now_ms)
-
-    def deliver(self, now_ms: int, clock_ns: int) -> None:
-        """Send everything queued and whatever was held back until now."""
-        for name, row_id in self.trouble.due(now_ms):
-            for row in self.ledgers[name].rows(row_id, row_id + 1):
-                self._announce(self.ledgers[name], row, now_ms)
-        self.klines.push(now_ms)
-        self.hub.flush()
-        for ledger, row_id in self._sent:
-            self.rows_delivered += ledger.mark_sent(row_id, clock_ns)
-        self._sent.clear()
+        self.delivery.tell_trades(now_ms)
+        for name, book in list(self._books.items()):
+            # Symbols take turns, so that no tick has all the books to make.
+            at = self.index[name]
+            offset_ms = at * 37 % STEP_MS
+            if (until_ms - offset_ms) // STEP_MS != (from_ms - offset_ms) // STEP_MS:
+                change = book.step(self.flow.bid(at), opened_ms + until_ms)
+                self.delivery.tell_book(change, now_ms)
+        for forced in self._forcing.advance(from_ms, until_ms, opened_ms):
+            self.liquidations.append(forced)
+            self.delivery.tell_liquidation(forced, now_ms)
 
     # -- one match
 
     def _record(self, match: Match, ts_ms: int, now_ms: int | None) -> None:
         """``now_ms`` is None in the history, when nobody listens."""
         ledger = self._by_index[match.symbol]
-        first_trade_id = ledger.next_trade_id
-        if match.insurance_fund:  # takes a trade id, and is seen on the trade stream only
+        first = ledger.next_trade_id
+        if match.insurance_fund:
             ledger.next_trade_id += 1
-            self._announce_trades(ledger, match, ts_ms, first_trade_id, now_ms)
-        elif isinstance(ledger, SpotLedger):
+            fund = Row(0, ts_ms, match.price, match.fills[0], match.side, first, first, True)
+            if now_ms is not None:
+                self.delivery.note(ledger.symbol.name, [fund], [], now_ms)
+            return
+        if isinstance(ledger, FillLedger):
             aggregate_id = ledger.open_aggregate()
-            rows = [ledger.append(ts_ms, match.price, q, match.side, 1) for q in match.fills]
-            whole = rows[0]._replace(id=aggregate_id, qty=sum(match.fills), last=rows[-1].last)
-            self._keep(ledger, rows, now_ms)
-            self._announce_aggregate(ledger, whole, now_ms)
+            fills = [ledger.append(ts_ms, match.price, q, match.side, 1) for q in match.fills]
+            total = sum(match.fills)
+            levels = [fills[0]._replace(id=aggregate_id, qty=total, last=fills[-1].last)]
+            rows = fills
         else:
-            qty, trades = sum(match.fills), len(match.fills)
-            self._keep(ledger, [ledger.append(ts_ms, match.price, qty, match.side, trades)], now_ms)
-            self._announce_trades(ledger, match, ts_ms, first_trade_id, now_ms)
+            total, trades = sum(match.fills), len(match.fills)
+            rows = levels = [ledger.append(ts_ms, match.price, total, match.side, trades)]
+            fills = [
+                Row(0, ts_ms, match.price, qty, match.side, t, t)
+                for t, qty in enumerate(match.fills, first)
+            ]
+        self._keep(ledger, rows)
+        if now_ms is not None:
+            self.delivery.note(ledger.symbol.name, fills, levels, now_ms)
 
-    def _keep(self, ledger: Ledger, rows: list[Row], now_ms: int | None) -> None:
+    def _keep(self, ledger: Ledger, rows: Sequence[Row]) -> None:
         self.rows_total += len(rows)
         self.rows_kept += len(rows)
-        if now_ms is not None:
-            for row in rows:
-                if not self.trouble.hold(ledger.symbol.name, row.id, now_ms):
-                    self._announce(ledger, row, now_ms)
         # An eighth at once, so that the columns are moved rarely.
         if self.rows_kept > self._rows_max:
             largest = max(self._by_index, key=len)
@@ -111,38 +154,3 @@ class Exchange:
         elif rows[0].ts_ms - ledger.ts_ms[0] > self._history_ms_max * 9 // 8:
             oldest_ms = rows[0].ts_ms - self._history_ms_max
             self.rows_kept -= ledger.forget(ledger.id_at(oldest_ms) - ledger.first_kept_id)
-
-    def _announce(self, ledger: Ledger, row: Row, now_ms: int) -> None:
-        """Queue a row of the truth for those who listen to it."""
-        symbol = ledger.symbol
-        stream = self.stream(symbol.name)
-        if not self.hub.heard(stream) or self.trouble.silent(symbol.name, now_ms):
-            return
-        encode = frames.trade if self.market == "spot" else frames.aggregate_trade
-        payload = encode(self.venue, symbol, row, now_ms)
-        if self.hub.publish(stream, payload):
-            self.trouble.recent.append((symbol.name, stream, payload))
-            self._sent.append((ledger, row.id))
-
-    def _announce_aggregate(self, ledger: Ledger, row: Row, now_ms: int | None) -> None:
-        """Spot: the aggregate trade that sums up the trades just sent."""
-        stream = self.stream(ledger.symbol.name, "aggTrade")
-        if now_ms is None or not self.hub.heard(stream):
-            return
-        if not self.trouble.silent(ledger.symbol.name, now_ms):
-            payload = frames.aggregate_trade(self.venue, ledger.symbol, row, now_ms)
-            self.hub.publish(stream, payload)
-
-    def _announce_trades(
-        self, ledger: Ledger, match: Match, ts_ms: int, trade_id: int, now_ms: int | None
-    ) -> None:
-        """Linear: the single trades of an aggregate, or one of the insurance fund."""
-        symbol, stream = ledger.symbol, self.stream(ledger.symbol.name, "trade")
-        if now_ms is None or not self.hub.heard(stream):
-            return
-        if self.trouble.silent(symbol.name, now_ms):
-            return
-        kind = "INSURANCE_FUND" if match.insurance_fund else "MARKET"
-        for t, qty in enumerate(match.fills, trade_id):
-            row = Row(0, ts_ms, match.price, qty, match.side, t, t)
-            self.hub.publish(stream, frames.trade(self.venue, symbol, row, now_ms, kind))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from math import exp
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -45,24 +46,29 @@ class TradeFlow:
         seed: int,
         trades_per_s: float,
         insurance_fund_share: float,
+        is_by_fill: bool = False,
     ) -> None:
-        self._rng = np.random.default_rng([seed, sum(market.encode())])
+        self._rng = np.random.default_rng([seed, crc32(market.encode())])
         self._symbols = symbols
         self._mid = [s.start_price // s.tick for s in symbols]  # in ticks
         self._step = [max(0.6, VOLATILITY * m) for m in self._mid]
         self._steps_median = [
-            max(1.0, ORDER_NOTIONAL * 10.0 ** (s.price_scale + s.qty_scale) / s.start_price)
+            max(1.0, ORDER_NOTIONAL * 10.0 ** (s.price_scale + s.qty_scale) / s.start_price / s.lot)
             for s in symbols
         ]
         weights = [1.0 / (rank + 1) ** SKEW for rank in range(len(symbols))]
         self._cumulated = np.array(list(accumulate(weights))) / sum(weights)
         self._cumulated[-1] = 1.0
-        self._insurance_fund_share = insurance_fund_share if market == "linear" else 0.0
+        self._insurance_fund_share = insurance_fund_share
         self._rows_per_cluster = ORDERS_PER_CLUSTER * LEVELS_PER_ORDER
-        if market == "spot":  # every fill is a row there, every level elsewhere
+        if is_by_fill:  # every fill is a row, not every level
             self._rows_per_cluster *= FILLS_PER_LEVEL
         self._heat = 0.0
         self.trades_per_s = trades_per_s
+
+    def bid(self, index: int) -> int:
+        """The best bid of a symbol; the best ask is one tick above."""
+        return self._mid[index] * self._symbols[index].tick
 
     def advance(self, from_ms: int, until_ms: int) -> list[Match]:
         """Every match of [from_ms, until_ms), in order of time."""
@@ -92,15 +98,17 @@ class TradeFlow:
             times, who, moves, fund, orders.tolist(), strict=True
         ):
             mid = self._walk(index, move)
-            tick = self._symbols[index].tick
+            tick, lot = self._symbols[index].tick, self._symbols[index].lot
             median = self._steps_median[index]
             if insured:  # 2 % off the market, as the real ones are
-                yield Match(index, at_ms, mid * 102 // 100 * tick, -1, (1,), insurance_fund=True)
+                yield Match(index, at_ms, mid * 102 // 100 * tick, -1, (lot,), insurance_fund=True)
             for _ in range(count):
                 taker = next(side)
                 best = mid + 1 if taker > 0 else mid
                 for depth in range(next(level)):
-                    taken = tuple(max(1, int(median * next(sizes))) for _ in range(next(fill)))
+                    taken = tuple(
+                        max(1, int(median * next(sizes))) * lot for _ in range(next(fill))
+                    )
                     yield Match(index, at_ms, (best + taker * depth) * tick, taker, taken)
 
     def _walk(self, index: int, move: float) -> int:

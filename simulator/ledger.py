@@ -1,7 +1,8 @@
 """The truth about one symbol: every row of its canonical stream, in plain integer columns.
 
-A row is a trade on spot and an aggregate trade on linear. Ids are dense, so a row's place in the
-columns is its id minus ``first_kept_id``; the oldest rows are forgotten when there are too many.
+A row is one trade, or the trades of one order at one price (an aggregate). Ids are dense, so a
+row's place in the columns is its id minus ``first_kept_id``; the oldest rows are forgotten when
+there are too many.
 """
 
 from array import array
@@ -21,6 +22,8 @@ class Row(NamedTuple):
     side: int
     first: int
     last: int
+    is_fund: bool = False
+    """Of the insurance fund: takes a trade id, and belongs to no candle."""
 
 
 class Ledger:
@@ -37,7 +40,7 @@ class Ledger:
         self.side = array("b")
         self.first = array("q")
         self.trades = array("i")  # in each row
-        self.sent_ns = array("q")  # 0: nobody was subscribed
+        self.sent_ns = array("q")  # 0: it reached no socket
 
     def __len__(self) -> int:
         return len(self.ts_ms)
@@ -121,8 +124,8 @@ class Ledger:
         return self.id_at(ts_ms)
 
 
-class SpotLedger(Ledger):
-    """Rows are single trades; an aggregate is a run of them: one order, one price."""
+class FillLedger(Ledger):
+    """Of a market whose rows are single trades; an aggregate is a run of them."""
 
     def __init__(self, symbol: Symbol, *, next_id: int, next_trade_id: int) -> None:
         super().__init__(symbol, next_id=next_id, next_trade_id=next_trade_id)

@@ -1,4 +1,4 @@
-"""The simulated Binance: its clock, and one port for its markets and its own controls."""
+"""The simulated exchanges: their clock, and one port for all of them and for the controls."""
 
 import asyncio
 import contextlib
@@ -11,19 +11,21 @@ import orjson
 import structlog
 from aiohttp import web
 
-from simulator import control
+from simulator.controls import Controls
+from simulator.dialect import Answer, Asked
 from simulator.exchange import Exchange
-from simulator.faults import BadRequestError, read_fault
-from simulator.options import TRADES_PER_S_MAX, SimulatorOptions
-from simulator.rest import Rest
+from simulator.frames import CLOSE, framed
+from simulator.options import SimulatorOptions
 from simulator.session import GOING_AWAY, Session
+from simulator.venues import dialects
 
 log = structlog.get_logger(__name__)
 
 # A loop that was held up for longer skips the time, as a halted exchange does.
 LAG_MS_MAX = 1_000
 ATTEMPTS_WINDOW_S = 300.0
-CLOSE_FRAME = bytes((0x88, 2)) + GOING_AWAY.to_bytes(2, "big")
+BODY_BYTES_MAX = 65_536
+CLOSE_FRAME = framed(GOING_AWAY.to_bytes(2, "big"), CLOSE)
 
 
 class Simulator:
@@ -33,34 +35,45 @@ class Simulator:
         self.options = options or SimulatorOptions()
         self.port = 0
         self.running = False
-        share = len(self.options.markets)
-        self.exchanges = {
-            market: Exchange(
-                market,
+        found = dialects(self.options)
+        self.markets: dict[tuple[str, str], Exchange] = {
+            (dialect.exchange, dialect.channel): Exchange(
+                dialect,
                 self.options,
-                trades_per_s=self.options.trades_per_s / share,
-                rows_max=self.options.rows_max // share,
+                trades_per_s=self.options.trades_per_s / len(found),
+                rows_max=self.options.rows_max // len(found),
             )
-            for market in self.options.markets
+            for dialect in found
         }
-        self._rest = {market: Rest(exchange) for market, exchange in self.exchanges.items()}
-        self._attempts_s: deque[float] = deque(maxlen=self.options.connection_attempts_max)
+        self._attempts_s: dict[str, deque[float]] = {
+            dialect.exchange: deque(maxlen=dialect.rules.attempts_max) for dialect in found
+        }
         self._opened_ms = 0  # the wall time of virtual zero; moves on when time is skipped
         self._done_ms = 0  # virtual time that has been traded
         self._ticking: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
+
+    @property
+    def exchanges(self) -> dict[str, Exchange]:
+        """The markets of the first exchange, by channel."""
+        return self.of(self.options.exchanges[0])
+
+    def of(self, exchange: str) -> dict[str, Exchange]:
+        """The markets of one exchange, by channel; empty when it is not simulated."""
+        return {channel: e for (name, channel), e in self.markets.items() if name == exchange}
 
     # -- life
 
     async def __aenter__(self) -> Self:
         """Make the history, listen, and trade."""
         self._opened_ms = _now_ms()
-        for exchange in self.exchanges.values():
+        for exchange in self.markets.values():
             exchange.make_history(self.options.history_s * 1_000, self._opened_ms)
-        app = web.Application()
-        app.router.add_get("/sim/{what}", self._ask)
-        app.router.add_post("/sim/{what}", self._tell)
-        app.router.add_get("/{market}/{path:.*}", self._venue)
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        controls = Controls(self)
+        app.router.add_get("/sim/{what}", controls.ask)
+        app.router.add_post("/sim/{what}", controls.tell)
+        app.router.add_route("*", "/{exchange}/{market}/{path:.*}", self._venue)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.options.host, self.options.port)
@@ -86,24 +99,24 @@ class Simulator:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
-        for exchange in self.exchanges.values():
+        for exchange in self.markets.values():
             for connection in list(exchange.hub.connections):
                 if not connection.transport.is_closing():
                     connection.transport.write(CLOSE_FRAME)
                     connection.transport.close()
         if self._runner:
             await self._runner.cleanup()
-        log.info("simulator_stopped", **self.state()["trades"])
+        log.info("simulator_stopped", trades=sum(e.rows_total for e in self.markets.values()))
 
     async def clock(self) -> None:
         """Wait for the clock, which ends only by a bug: its exception is raised here."""
         if self._ticking:
             await asyncio.shield(self._ticking)
 
-    def url(self, market: str, kind: str = "ws") -> str:
+    def url(self, market: str, kind: str = "ws", exchange: str = "binance") -> str:
         """The base URL of a market, for ``kind`` "ws" or "rest"."""
         scheme = "ws" if kind == "ws" else "http"
-        return f"{scheme}://{self.options.host}:{self.port}/{market}"
+        return f"{scheme}://{self.options.host}:{self.port}/{exchange}/{market}"
 
     # -- time
 
@@ -114,13 +127,25 @@ class Simulator:
             self.running = True
 
     def stop(self) -> None:
-        """Make no more trades; sockets stay."""
+        """Make no more trades, book changes and ticks; sockets stay, and candles close."""
         self.running = False
 
     def set_rate(self, trades_per_s: float) -> None:
         """Change the mean rate of all markets together."""
-        for exchange in self.exchanges.values():
-            exchange.flow.trades_per_s = trades_per_s / len(self.exchanges)
+        for exchange in self.markets.values():
+            exchange.flow.trades_per_s = trades_per_s / len(self.markets)
+
+    def state(self, exchange: str = "") -> dict[str, dict[str, object]]:
+        """The counters of one exchange's markets (the first exchange's), by channel."""
+        every = self.of(exchange or self.options.exchanges[0]).items()
+        return {
+            "markets": {market: [s.name for s in e.symbols] for market, e in every},
+            "trades": {market: e.rows_total for market, e in every},
+            "delivered": {market: e.delivery.rows_delivered for market, e in every},
+            "messages": {market: dict(e.delivery.messages) for market, e in every},
+            "kept": {market: e.rows_kept for market, e in every},
+            "connections": {market: len(e.hub.connections) for market, e in every},
+        }
 
     async def _tick(self) -> None:
         tick_s = self.options.tick_ms / 1_000
@@ -128,8 +153,8 @@ class Simulator:
             now_ms = _now_ms()
             if self.running:
                 self._trade_until(now_ms)
-            for exchange in self.exchanges.values():
-                exchange.deliver(now_ms, time.time_ns())
+            for exchange in self.markets.values():
+                exchange.delivery.deliver(now_ms, time.time_ns(), is_running=self.running)
             await asyncio.sleep(tick_s - time.time() % tick_s)
 
     def _trade_until(self, now_ms: int) -> None:
@@ -140,99 +165,62 @@ class Simulator:
             self._opened_ms += lag_ms - tick_ms
         while self._opened_ms + self._done_ms + tick_ms <= now_ms:
             until_ms = self._done_ms + tick_ms
-            for exchange in self.exchanges.values():
+            for exchange in self.markets.values():
                 exchange.trade(self._done_ms, until_ms, self._opened_ms, now_ms)
             self._done_ms = until_ms
 
-    # -- HTTP
-
-    def state(self) -> dict[str, dict[str, object]]:
-        """What ``GET /sim/state`` says."""
-        every = self.exchanges.items()
-        return {
-            "markets": {market: [s.name for s in e.symbols] for market, e in every},
-            "trades": {market: e.rows_total for market, e in every},
-            "delivered": {market: e.rows_delivered for market, e in every},
-            "kept": {market: e.rows_kept for market, e in every},
-            "connections": {market: len(e.hub.connections) for market, e in every},
-        }
+    # -- clients
 
     async def _venue(self, request: web.Request) -> web.StreamResponse:
-        market, path = request.match_info["market"], "/" + request.match_info["path"]
-        exchange = self.exchanges.get(market)
+        where = request.match_info
+        exchange = self.markets.get((where["exchange"], where["market"]))
         if exchange is None:
             return web.Response(status=404)
+        path = "/" + where["path"]
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            return await self._rest[market].answer(path, request.query)
-        if self._too_many_attempts():
+            return await _rest(exchange, request, path)
+        if self._too_many_attempts(exchange.name):
             return web.Response(status=429, headers={"Retry-After": str(int(ATTEMPTS_WINDOW_S))})
-        return await Session(exchange, self.options.connection_lifetime_s).serve(request, path)
+        opening = exchange.dialect.open(path, request.query)
+        if opening is None:
+            return web.Response(status=404)
+        return await Session(exchange, opening).serve(request)
 
-    def _too_many_attempts(self) -> bool:
+    def _too_many_attempts(self, exchange: str) -> bool:
         now_s = asyncio.get_running_loop().time()
-        window = self._attempts_s
+        window = self._attempts_s[exchange]
         if len(window) == window.maxlen and now_s - window[0] < ATTEMPTS_WINDOW_S:
             return True
         window.append(now_s)
         return False
 
-    async def _ask(self, request: web.Request) -> web.Response:
-        what, query = request.match_info["what"], request.query
-        if what == "state":
-            return _json({"running": self.running, "seed": self.options.seed, **self.state()})
-        if what not in ("trades", "klines"):
-            return _json({"error": f"no such question: {what}"}, 404)
-        try:
-            exchange = self._exchange(query.get("market", ""))
-            if what == "trades":
-                return _json(control.trades(exchange, query))
-            return _json(await control.klines(exchange, query))
-        except BadRequestError as e:
-            return _json({"error": str(e)}, 400)
 
-    async def _tell(self, request: web.Request) -> web.Response:
-        match request.match_info["what"]:
-            case "start":
-                self.start()
-            case "stop":
-                self.stop()
-            case "rate":
-                return self._tell_rate(request.query.get("trades_per_s", ""))
-            case "fault":
-                return self._tell_fault(await request.read())
-            case what:
-                return _json({"error": f"no such switch: {what}"}, 404)
-        return _json({"running": self.running})
+async def _rest(exchange: Exchange, request: web.Request, path: str) -> web.Response:
+    asked = Asked(
+        method=request.method,
+        path=path,
+        query=request.query,
+        body=await request.read(),
+        now_ms=_now_ms(),
+    )
+    refused = exchange.trouble.refuses(asked.now_ms)
+    if refused:
+        retry_after_s, is_banned = refused
+        answer = exchange.dialect.refuse(retry_after_s, is_banned=is_banned)
+    else:
+        answer = await exchange.dialect.rest(asked, exchange)
+    return _response(answer)
 
-    def _tell_rate(self, text: str) -> web.Response:
-        try:
-            rate = float(text)
-        except ValueError:
-            rate = -1.0
-        if not 0 <= rate <= TRADES_PER_S_MAX:
-            return _json({"error": f"trades_per_s is a number from 0 to {TRADES_PER_S_MAX}"}, 400)
-        self.set_rate(rate)
-        return _json({"trades_per_s": rate})
 
-    def _tell_fault(self, body: bytes) -> web.Response:
-        try:
-            fault = read_fault(body)
-            touched = control.inflict(self._exchange(fault.market), fault)
-        except BadRequestError as e:
-            return _json({"error": str(e)}, 400)
-        log.info("fault_inflicted", kind=fault.kind, market=fault.market, touched=touched)
-        return _json({"touched": touched})
-
-    def _exchange(self, market: str) -> Exchange:
-        exchange = self.exchanges.get(market)
-        if exchange is None:
-            raise BadRequestError(f"market is one of {', '.join(self.exchanges)}")
-        return exchange
+def _response(answer: Answer) -> web.Response:
+    is_made = isinstance(answer.body, bytes)
+    return web.Response(
+        body=answer.body if is_made else orjson.dumps(answer.body),
+        status=answer.status,
+        headers=answer.headers,
+        content_type="application/json",
+    )
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

@@ -40,7 +40,7 @@ _KNOWN: tuple[_Row, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One instrument; prices and quantities are integers of ``10 ** -scale``."""
+    """One instrument under the venue's name; numbers are integers of ``10 ** -scale``."""
 
     name: str
     base: str
@@ -50,6 +50,10 @@ class Symbol:
     qty_scale: int
     start_price: int
     status: str = "TRADING"
+    lot: int = 1
+    """Every quantity is a multiple of it, in units of ``10 ** -qty_scale``."""
+    contract_exponent: int = 0
+    """One contract is ``10 ** contract_exponent`` base coins; quantities here are in base coins."""
 
 
 def traded(market: str, count: int, seed: int) -> list[Symbol]:

@@ -7,10 +7,10 @@ import structlog
 
 from runtime import ready
 from runtime.errors import Misconfigured
-from runtime.kafka import TopicSpec, ensure_topics, wait_for_broker
+from runtime.kafka import wait_for_broker
 from runtime.settings import Settings
 from schemas.topics import DEAD_LETTERS
-from sinks import create
+from sinks import create, topics
 from sinks.base import Sink
 from sinks.kafka_log import KafkaLog
 from sinks.worker import SinkWorker
@@ -42,18 +42,7 @@ async def run(name: str, settings: Settings, stop: asyncio.Event) -> None:
 
 async def _open(sink: Sink, log: KafkaLog, settings: Settings) -> None:
     await wait_for_broker(settings.kafka_bootstrap)
-    await ensure_topics(
-        settings.kafka_bootstrap,
-        [
-            TopicSpec(
-                name=settings.kafka_topic_prefix + topic.name,
-                partitions=topic.partitions or settings.kafka_partitions,
-                replication=settings.kafka_replication,
-                config=topic.settings(settings.kafka_replication),
-            )
-            for topic in (*sink.topics, DEAD_LETTERS)
-        ],
-    )
+    await topics.ensure(settings, (*sink.topics, DEAD_LETTERS))
     await sink.open()
     await log.open()
 

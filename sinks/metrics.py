@@ -6,6 +6,14 @@ RECORDS = Counter("fibstream_sink_records", "Records committed.", ["sink", "topi
 REFUSED = Counter(
     "fibstream_sink_refused_records", "Records set aside to the dead letters.", ["sink", "topic"]
 )
+MUTED = Counter(
+    "fibstream_sink_muted_rows",
+    "Rows left out because the operator said so (md.control.v1).",
+    ["knob", "topic"],
+)
+CONTROLS_REFUSED = Counter(
+    "fibstream_sink_controls_refused", "Records of md.control.v1 that could not be obeyed."
+)
 RETRIES = Counter("fibstream_sink_retries", "Writes repeated while a store was away.", ["sink"])
 HELD = Gauge("fibstream_sink_held", "1 while the store is away and partitions wait.", ["sink"])
 LAG = Gauge(

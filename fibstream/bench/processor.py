@@ -50,7 +50,7 @@ async def _measure(settings: Settings, shape: Shape) -> dict[str, float]:
         try:
             await create_topics(settings)
             produced = await _produce(settings, shape)
-            return await _run_worker(settings, produced)
+            return await run_worker(settings, produced)
         finally:
             await kafka.stop()
 
@@ -71,7 +71,8 @@ async def _produce(settings: Settings, shape: Shape) -> int:
     return produced
 
 
-async def _run_worker(settings: Settings, produced: int) -> dict[str, float]:
+async def run_worker(settings: Settings, produced: int) -> dict[str, float]:
+    """Let a worker fold what was produced; return its rate and its costs."""
     spec = ChildSpec(
         name="process",
         argv=[sys.executable, "-m", "fibstream", "process"],

@@ -24,6 +24,7 @@ CHECK_WITHIN_S = 15.0
 CHECKS: tuple[Check, ...] = (
     machine.python,
     configuration.settings,
+    configuration.streams,
     configuration.unknown_variables,
     machine.data_folder,
     machine.open_files,

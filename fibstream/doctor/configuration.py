@@ -11,17 +11,18 @@ from pydantic import ValidationError
 from fibstream.doctor.finding import Finding, ok, refused, warn
 from fibstream.machine import CONSUMERS
 from ingest import endpoints
-from ingest.app import enabled
+from ingest.exchanges import EXCHANGES
 from ingest.exchanges import exchange as exchange_named
+from ingest.exchanges.base import Market
+from ingest.plan import Share, enabled, kinds
 from runtime.errors import Misconfigured
 from runtime.kafka import parse_bootstrap
 from runtime.settings import Settings
 from schemas.intervals import BadInterval, interval_text, parse_intervals
+from schemas.streams import Kind
 from sinks.clickhouse.store import address_of
 
 PREFIX = "STREAMER_"
-# As every venue names its symbols: no separators inside, and no small letters.
-SYMBOL = re.compile(r"[^\sa-z/:,\-]+")
 
 
 def read_settings() -> tuple[Settings, list[Finding]]:
@@ -49,7 +50,7 @@ def _wrong(field: str, problem: str) -> Misconfigured:
 async def settings(settings: Settings) -> Sequence[Finding]:
     """Find what is readable, but means nothing."""
     findings: list[Finding] = []
-    checks = (_intervals, _symbols, _consumers, _venue, _kafka, _clickhouse)
+    checks = (_intervals, _symbols, _consumers, _venue, _kinds, _kafka, _clickhouse)
     for check in checks:
         try:
             check(settings)
@@ -72,17 +73,24 @@ def _intervals(settings: Settings) -> None:
 
 def _symbols(settings: Settings) -> None:
     name = PREFIX + "EXCHANGE_SYMBOLS"
-    if settings.exchange_load_all_symbols:
+    venue = EXCHANGES.get(settings.exchange)
+    if settings.exchange_load_all_symbols or venue is None:  # _venue tells of the second
         return
     if not settings.exchange_symbols:
         raise Misconfigured(name, "no symbol is set", remedy="For example BTCUSDT,ETHUSDT.")
-    odd = [symbol for symbol in settings.exchange_symbols if not SYMBOL.fullmatch(symbol)]
+    forms = [re.compile(market.symbol_form) for market in venue.markets.values()]
+    odd = [s for s in settings.exchange_symbols if not any(f.fullmatch(s) for f in forms)]
     if odd:
-        meant = ",".join(
-            re.sub(r"[\s/:\-]", "", symbol.partition(":")[0]).upper() for symbol in odd
-        )
+        meant = [_meant(symbol, forms) for symbol in odd]
+        guess = f"Did you mean {','.join(meant)}? " if all(meant) else ""
         problem = f"{', '.join(odd)}: not the way {settings.exchange} names its symbols"
-        raise Misconfigured(name, problem, remedy=f"Did you mean {meant}?")
+        raise Misconfigured(name, problem, remedy=f"{guess}docs/venues.md has examples.")
+
+
+def _meant(symbol: str, forms: Sequence[re.Pattern[str]]) -> str:
+    pair = symbol.partition(":")[0].upper()
+    near = (pair, re.sub(r"[\s/\-]", "", pair), re.sub(r"[\s/]", "-", pair))
+    return next((n for n in near if any(form.fullmatch(n) for form in forms)), "")
 
 
 def _consumers(settings: Settings) -> None:
@@ -96,8 +104,13 @@ def _consumers(settings: Settings) -> None:
 def _venue(settings: Settings) -> None:
     exchange = exchange_named(settings.exchange)
     for market in enabled(settings, exchange):
-        endpoints.rest(settings, exchange, market)
-        endpoints.socket(settings, exchange, market)
+        endpoints.rest(settings, market)
+        endpoints.socket(settings, market)
+    Share(settings, exchange)
+
+
+def _kinds(settings: Settings) -> None:
+    kinds(settings)
 
 
 def _kafka(settings: Settings) -> None:
@@ -107,6 +120,26 @@ def _kafka(settings: Settings) -> None:
 
 def _clickhouse(settings: Settings) -> None:
     address_of(settings)
+
+
+async def streams(settings: Settings) -> Sequence[Finding]:
+    """Find kinds that are named, and that no enabled market of the exchange has."""
+    try:
+        venue = exchange_named(settings.exchange)
+        markets, wanted = enabled(settings, venue), kinds(settings)
+    except Misconfigured:
+        return []  # the settings check has said so
+    had = {kind for market in markets for kind in _kinds_of(market)}
+    told = [f"{m.channel} {', '.join(k for k in _kinds_of(m) if k in wanted)}" for m in markets]
+    lacking = [kind for kind in wanted if kind not in had]
+    if lacking and "all" not in settings.stream_kinds:
+        finding = (
+            f"{venue.name} has no {', '.join(lacking)} on {' or '.join(m.channel for m in markets)}"
+        )
+        return warn(
+            "streams", finding, f"Streamed are: {'; '.join(told)}. docs/venues.md has a table."
+        )
+    return ok("streams", f"{venue.name}: {'; '.join(told)}; share {settings.exchange_share}")
 
 
 async def unknown_variables(_settings: Settings) -> Sequence[Finding]:
@@ -123,6 +156,11 @@ async def unknown_variables(_settings: Settings) -> Sequence[Finding]:
             told = f"{name} in {place} is no setting"
             findings += warn("unknown variables", told, remedy + "Else take it out.")
     return findings or ok("unknown variables", "none")
+
+
+def _kinds_of(market: Market) -> Sequence[Kind]:
+    """Return what a market tells, by socket or by poll."""
+    return [*(s.kind for s in market.subscriptions), *(p.kind for p in market.polls)]
 
 
 def _guess(name: str, known: Iterable[str], prefix: str = "") -> str:

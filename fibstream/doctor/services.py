@@ -13,24 +13,17 @@ from redis.asyncio import Redis
 
 from fibstream.doctor.finding import Finding, ok, warn
 from ingest import endpoints
-from ingest.app import enabled
-from ingest.endpoints import Endpoint
 from ingest.exchanges import EXCHANGES
-from runtime.errors import Misconfigured
+from ingest.exchanges.base import Clock, Market, Request
+from ingest.plan import enabled
+from ingest.rest import JSON
+from runtime.errors import Misconfigured, Poison
 from runtime.kafka import wait_for_broker
 from runtime.settings import Settings
-from schemas.trades import Channel
 from sinks.clickhouse.store import address_of
 
 ANSWER_WITHIN_S = 3.0
 SKEW_MS_MAX = 1_000
-# Of each exchange and channel: where it says that it is there, and what time it has.
-PROBES: dict[str, dict[Channel, tuple[str, str]]] = {
-    "binance": {
-        "spot": ("/api/v3/ping", "/api/v3/time"),
-        "linear": ("/fapi/v1/ping", "/fapi/v1/time"),
-    }
-}
 
 
 async def kafka(settings: Settings) -> Sequence[Finding]:
@@ -95,40 +88,54 @@ def _clickhouse_version(options: dict[str, Any]) -> str:
 
 
 async def exchange(settings: Settings) -> Sequence[Finding]:
-    """Check that the exchange answers, and that our clocks agree."""
+    """Check that every enabled market of the exchange answers, and that our clocks agree."""
     venue = EXCHANGES.get(settings.exchange)
     if venue is None:
         return []  # the settings check has said so
-    findings: list[Finding] = []
     async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S) as client:
-        for market in enabled(settings, venue):
-            base = endpoints.rest(settings, venue, market)
-            findings += await _ask(client, base, *PROBES[venue.name][market.channel])
-    return findings
+        markets = enabled(settings, venue)
+        found = await asyncio.gather(*(_ask(client, settings, market) for market in markets))
+    return [finding for findings in found for finding in findings]
 
 
-async def _ask(client: httpx.AsyncClient, base: Endpoint, ping: str, clock: str) -> list[Finding]:
-    name = "exchange"
+async def _ask(client: httpx.AsyncClient, settings: Settings, market: Market) -> list[Finding]:
+    name, base = "exchange", endpoints.rest(settings, market)
+    request = market.clock.request if market.clock else market.activity
+    began_ms = time.time_ns() / 1e6
     try:
-        answer = await client.get(base.url + ping)
-        began_ms = time.time_ns() / 1e6
-        told = await client.get(base.url + clock)
-        half_ms = (time.time_ns() / 1e6 - began_ms) / 2  # told half way, give or take as much
+        answer = await _answer(client, base.url, request)
     except httpx.TransportError as e:
         reason = str(e) or type(e).__name__
         remedy = "Go online for live data; `make demo` works offline."
         return warn(name, f"{base.url} cannot be reached: {reason}", remedy)
+    half_ms = (time.time_ns() / 1e6 - began_ms) / 2  # told half way, give or take as much
     if answer.status_code == httpx.codes.NOT_FOUND:
-        raise base.wrong(f"answers HTTP 404 to GET {ping}")
+        raise base.wrong(f"answers HTTP 404 to {answer.request.method} {request.path}")
     if answer.is_error:
         remedy = "It may refuse this address or country, or be down; `make demo` works offline."
-        return warn(name, f"{base.url}{ping} answers HTTP {answer.status_code}", remedy)
+        return warn(name, f"{base.url}{request.path} answers HTTP {answer.status_code}", remedy)
     try:
-        skew_ms = round(began_ms + half_ms - told.json()["serverTime"])
-    except (ValueError, KeyError, TypeError):
-        raise base.wrong(f"does not tell the time at {clock}") from None
-    if abs(skew_ms) > SKEW_MS_MAX + half_ms:
+        if market.clock is None:
+            market.read_activity(answer.content)
+            return ok(name, f"{base.url} answers; it tells no time")
+        told_ms = market.clock.read(answer.content)
+    except Poison as e:
+        raise base.wrong(f"does not answer like the venue at {request.path}: {e.reason}") from e
+    return _compared(base.url, market.clock, told_ms, began_ms + half_ms, half_ms)
+
+
+async def _answer(client: httpx.AsyncClient, base: str, request: Request) -> httpx.Response:
+    if not request.body:
+        return await client.get(base + request.path)
+    return await client.post(base + request.path, content=request.body, headers=JSON)
+
+
+def _compared(url: str, clock: Clock, told_ms: int, at_ms: float, half_ms: float) -> list[Finding]:
+    """Compare the venue's time with ours at the same moment, as far as both are known."""
+    cut_ms = (clock.resolution_ms - 1) / 2
+    skew_ms = round(at_ms - told_ms - cut_ms)
+    if abs(skew_ms) > SKEW_MS_MAX + half_ms + cut_ms:
         side = "ahead of" if skew_ms > 0 else "behind"
-        finding = f"this machine's clock is {abs(skew_ms)} ms {side} {base.url}"
+        finding = f"this machine's clock is {abs(skew_ms)} ms {side} {url}"
         return warn("clock", finding, "Synchronise it (chrony, systemd-timesyncd).")
-    return ok(name, f"{base.url} answers; clocks differ by {abs(skew_ms)} ms")
+    return ok("exchange", f"{url} answers; clocks differ by {abs(skew_ms)} ms")

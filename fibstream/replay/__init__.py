@@ -11,21 +11,22 @@ from typing import Literal, cast, get_args
 
 import orjson
 
+from fibstream.replay.books import ReplayedBooks
 from fibstream.replay.candles import ReplayedCandles
+from fibstream.replay.events import EventRows
 from fibstream.replay.summary import Summary
 from fibstream.replay.tape import Tape
 from ingest.decimals import Unfit
-from ingest.dedup import SeenIds
+from ingest.dedup import Seen, seen_ids
 from ingest.exchanges import EXCHANGES
-from ingest.exchanges.base import TradeRow
+from ingest.exchanges.base import KIND_OF, BookRow, Data, Other, TradeRow
 from ingest.recording import Refused, read_events
 from runtime.errors import Misconfigured, PipelineError
 from runtime.settings import Settings
 from schemas.intervals import BadInterval, parse_intervals
-from schemas.numbers import text
 from schemas.trades import Channel
 
-Target = Literal["events", "klines"]
+Target = Literal["events", "klines", "book-tops"]
 BUFFER_BYTES = 64 << 10
 
 
@@ -49,7 +50,7 @@ class ReplayOptions:
 
 
 def run_replay(options: ReplayOptions) -> None:
-    """Write rows to stdout and the summary to stderr; raise Misconfigured or Incomplete."""
+    """Write rows to stdout and the summary to stderr, JSON last; exit 1 if it is not all."""
     replay = Replay(options)
     try:
         with open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False) as out:
@@ -59,13 +60,16 @@ def run_replay(options: ReplayOptions) -> None:
         return
     except OSError as e:  # of stdout: the tape keeps those of its files
         raise Incomplete(f"stdout cannot be written to ({e.strerror})") from e
-    summary, damaged = replay.summary, replay.tape.damaged
-    told = orjson.dumps(summary.as_dict()).decode() if options.as_json else summary.as_text()
-    print(told, file=sys.stderr)  # noqa: T201 - stdout belongs to the rows
-    if damaged:
-        raise Incomplete("what was readable is above, but:\n  " + "\n  ".join(damaged))
-    if options.is_strict and summary.refused_count:
-        raise Incomplete(f"{summary.refused_count} frames were refused (--strict)")
+    summary, failure = replay.summary, None
+    if replay.tape.damaged:
+        failure = "what was readable is above, but:\n  " + "\n  ".join(replay.tape.damaged)
+    elif options.is_strict and summary.refused_count:
+        failure = f"{summary.refused_count} frames were refused (--strict)"
+    people = [] if options.as_json else [summary.as_text()]
+    told = orjson.dumps(summary.as_dict()).decode()
+    print(*people, *filter(None, [failure]), told, sep="\n", file=sys.stderr)  # noqa: T201
+    if failure:
+        raise SystemExit(1)
 
 
 class Replay:
@@ -77,57 +81,69 @@ class Replay:
         self.summary = Summary()
         self._exchange = options.exchange
         self._channel = cast("Channel", options.channel)
+        self._market = EXCHANGES[options.exchange].markets[self._channel]
         self._to = options.to
         self._settings = options.settings
         self._lengths = _lengths(options)
-        self._has_dense_ids = EXCHANGES[self._exchange].markets[self._channel].dense_ids
-        self._seen: dict[str, SeenIds] = {}
+        self._seen: dict[str, Seen] = {}
+        self._head = f'{{"exchange":"{options.exchange}","channel":"{options.channel}",'
 
     def rows(self) -> Iterator[bytes]:
         """Yield JSON objects, a line each, and keep the summary."""
-        rows = self._events() if self._to == "events" else self._klines()
-        for row in rows:
+        makers = {"events": self._events, "klines": self._klines, "book-tops": self._book_tops}
+        for row in makers[self._to]():
             self.summary.rows += 1
             yield row
         self.summary.frames = self.tape.frames
 
-    def _trades(self) -> Iterator[TradeRow]:
-        """Yield the trades that were not seen before, as the ingestor would take them."""
-        kinds, seen = self.summary.events, self._seen
-        for event in read_events(self.tape, self._exchange, self._channel):
-            if type(event) is TradeRow:
-                kinds[event.kind] += 1
-                ids = seen.get(event.symbol)
-                if ids is None:
-                    ids = seen[event.symbol] = SeenIds()
-                if ids.is_new(event.id) or not self._has_dense_ids:
+    def _told(self) -> Iterator[Data]:
+        """Yield what the frames tell of the market, each trade once, as the ingestor would."""
+        kinds, tape = self.summary.kinds, self.tape
+        for event in read_events(tape, self._exchange, self._channel, self._recv_ms):
+            if isinstance(event, Refused):
+                self._refuse(event.reason)
+            elif isinstance(event, Other):
+                self.summary.control[event.kind] += 1
+            else:
+                kinds[KIND_OF[type(event)]] += 1
+                if type(event) is not TradeRow or self._is_new(event):
                     yield event
                 else:
                     self.summary.duplicates += 1
-            elif isinstance(event, Refused):
-                self._refuse(event.reason)
-            else:
-                kinds[event.kind] += 1
+
+    def _is_new(self, trade: TradeRow) -> bool:
+        seen = self._seen.get(trade.symbol)
+        if seen is None:
+            seen = self._seen[trade.symbol] = seen_ids(self._market.ids)
+        return seen.is_new(trade, self.tape.recv_ns or trade.ts * 1_000_000)
 
     def _events(self) -> Iterator[bytes]:
-        head = f'{{"exchange":"{self._exchange}","channel":"{self._channel}","symbol":'
-        names: dict[str, str] = {}
-        for t in self._trades():
-            name = names.get(t.symbol)
-            if name is None:
-                name = names[t.symbol] = orjson.dumps(t.symbol).decode()
-            yield (
-                f'{head}{name},"id":{t.id},"ts":{t.ts},"price":{text(t.price, t.price_scale)}'
-                f',"qty":{text(t.qty, t.qty_scale)},"side":{t.side},"flags":{t.flags}'
-                f',"first":{t.first},"last":{t.last}}}\n'
-            ).encode()
+        rows = EventRows(self._head, in_contracts=self._market.in_base is not None)
+        for event in self._told():
+            try:
+                yield rows.row(event)
+            except ValueError as e:
+                self._refuse(str(e))
+
+    def _book_tops(self) -> Iterator[bytes]:
+        rule = self._market.book
+        if rule is None:
+            raise Misconfigured("--to", f"{self._exchange} tells no books", remedy="Try events.")
+        in_contracts = self._market.in_base is not None
+        books = ReplayedBooks(rule, head=self._head, in_contracts=in_contracts)
+        for event in self._told():
+            if type(event) is BookRow:
+                yield from books.rows(event, self.tape.recv_ns)
+        self.summary.notes = books.notes()
 
     def _klines(self) -> Iterator[bytes]:
         tape = self.tape
         candles = ReplayedCandles(self._exchange, self._channel, self._lengths, self._settings)
-        for trade in self._trades():
+        for event in self._told():
+            if type(event) is not TradeRow:
+                continue
             try:
-                is_due = candles.add(trade, tape.recv_ns)
+                is_due = candles.add(event, tape.recv_ns)
             except Unfit as e:
                 self._refuse(str(e))
                 continue
@@ -135,6 +151,9 @@ class Replay:
                 yield from candles.rows(is_last_file=tape.is_last)
         yield from candles.rest(tape.recv_ns)
         self.summary.notes = candles.notes()
+
+    def _recv_ms(self) -> int:
+        return (self.tape.recv_ns or 0) // 1_000_000
 
     def _refuse(self, reason: str) -> None:
         self.summary.refuse(reason, f"{self.tape.file}:{self.tape.line}")

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from ingest.batches import Collector
+from ingest.exchanges import EXCHANGES
 from ingest.exchanges.base import TradeRow
 from processors.engine.engine import Engine, Output
-from processors.engine.symbol import CORRECTION_MS
+from processors.engine.windows import CORRECTION_MS
 from runtime.settings import Settings
-from schemas.klines import Gap, decode_gaps
+from schemas.klines import Gap, decode_id_gaps
 from schemas.recompute import Recompute, decode_recompute
 from schemas.topics import GAPS, KLINES, RECOMPUTE
 from schemas.trades import Channel
@@ -100,7 +101,8 @@ class ReplayedCandles:
             live_every_ms=NEVER_MS,
             closes_quiet=settings.aggregator_waiter_mode_enabled,
         )
-        self._collector = Collector(exchange, channel, partition_of=lambda _: 0)
+        ids = EXCHANGES[exchange].markets[channel].ids
+        self._collector = Collector(exchange, channel, partition_of=lambda _: 0, ids=ids)
         self._shortest_ms = min(lengths)
         self._marks: dict[str, int] = {}  # the youngest trade of each symbol
         self._offset = 0
@@ -165,7 +167,7 @@ class ReplayedCandles:
             if output.topic is KLINES:
                 self._hold(output)
             elif output.topic is GAPS:
-                for gap in decode_gaps(output.value).data:
+                for gap in decode_id_gaps(output.value).data:
                     self._note_gap(gap)
             elif output.topic is RECOMPUTE:
                 for late in decode_recompute(output.value).data:

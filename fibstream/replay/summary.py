@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.streams import KINDS, Kind
+
 REASONS_MAX = 100  # kinds of refusals that are told apart
 OTHER = "other reasons"
 
@@ -13,13 +15,16 @@ class Summary:
 
     def __init__(self) -> None:
         self.frames = 0
-        self.events: Counter[str] = Counter()
+        self.kinds: Counter[Kind] = Counter()
+        """What was told of the market, by kind."""
+        self.control: Counter[str] = Counter()
+        """What else was read, by the venue's names or shapes."""
         self.duplicates = 0
         self.rows = 0
         self.refused: dict[str, tuple[int, str]] = {}
         """By reason: how often, and where first."""
         self.notes: dict[str, object] = {}
-        """What only candles have to tell."""
+        """What only candles or books have to tell."""
 
     @property
     def refused_count(self) -> int:
@@ -34,13 +39,16 @@ class Summary:
         self.refused[reason] = count + 1, first
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything for ``--summary-json``."""
+        """Return everything as JSON."""
         return {
             "frames": self.frames,
-            "events": dict(self.events.most_common()),
+            "events": self.kinds.total(),
+            "refused": self.refused_count,
+            "control": self.control.total(),
+            **{kind: self.kinds[kind] for kind in KINDS},
+            "control_kinds": dict(self.control.most_common()),
             "duplicates": self.duplicates,
             "rows": self.rows,
-            "refused": self.refused_count,
             "refusals": [
                 {"reason": reason, "count": count, "first": first}
                 for reason, (count, first) in self.refused.items()
@@ -52,7 +60,8 @@ class Summary:
         """Return everything for people."""
         lines = [
             f"frames      {self.frames}",
-            f"events      {_listed(self.events)}",
+            f"events      {_listed(self.kinds)}",
+            f"control     {_listed(self.control)}",
             f"duplicates  {self.duplicates}",
             f"rows        {self.rows}",
             f"refused     {self.refused_count}",
@@ -62,6 +71,6 @@ class Summary:
         return "\n".join(lines)
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[Any, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join(f"{kind} {count}" for kind, count in ordered) or "none"

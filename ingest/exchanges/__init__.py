@@ -1,11 +1,15 @@
 """The exchanges that can be streamed: one module or folder each, one line here."""
 
-from ingest.exchanges import binance
+from ingest.exchanges import binance, bybit, hyperliquid, kraken, okx
 from ingest.exchanges.base import Exchange
 from runtime.errors import Misconfigured
 
 EXCHANGES: dict[str, Exchange] = {
     "binance": binance.EXCHANGE,
+    "bybit": bybit.EXCHANGE,
+    "hyperliquid": hyperliquid.EXCHANGE,
+    "kraken": kraken.EXCHANGE,
+    "okx": okx.EXCHANGE,
 }
 
 

@@ -1,7 +1,8 @@
 """Bar: the sums of the trades of one window, exact integers, mergeable in any order.
 
-Open and close are told by (time, id), never by arrival: many trades share one millisecond, and a
-late trade may be the first of its window.
+Many trades share one millisecond, and a late trade may be the first of its window: open and close
+are told by (time, id). Only where ids have no order (``by_arrival``) they are told by (time,
+arrival); then trades and bars must be added in the order in which the trades came.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,11 @@ class Claim(NamedTuple):
     missing: int
 
 
+PROVEN = Claim("proven", 0)
+ASSUMED = Claim("assumed", 0)
+BEGAN_INSIDE = Claim("gap", 0)  # what came before the stream's first trade is not known
+
+
 class Bar:
     """One window of one symbol. A bar of one second also serves as the unit that is merged.
 
@@ -27,6 +33,7 @@ class Bar:
     __slots__ = (
         "buy_quote",
         "buy_volume",
+        "by_arrival",
         "claim",
         "close",
         "closed",
@@ -49,9 +56,12 @@ class Bar:
         "was_late",
     )
 
-    def __init__(self, open_ms: int, source: Source, offset: int) -> None:
+    def __init__(
+        self, open_ms: int, source: Source, offset: int, *, by_arrival: bool = False
+    ) -> None:
         """Open an empty bar: only ``take`` or ``merge`` may follow."""
         self.open_ms = open_ms
+        self.by_arrival = by_arrival
         self.source = source
         self.opened_at = offset
         self.rev = offset
@@ -80,11 +90,15 @@ class Bar:
                 self.high = price
             elif price < self.low:
                 self.low = price
-            if ms > self.last_ms or (ms == self.last_ms and id_ > self.last_id):
+            if ms > self.last_ms or (
+                ms == self.last_ms and (id_ > self.last_id or self.by_arrival)
+            ):
                 self.close = price
                 self.last_ms = ms
                 self.last_id = id_
-            elif ms < self.first_ms or (ms == self.first_ms and id_ < self.first_id):
+            elif ms < self.first_ms or (
+                ms == self.first_ms and id_ < self.first_id and not self.by_arrival
+            ):
                 self.open = price
                 self.first_ms = ms
                 self.first_id = id_
@@ -124,7 +138,10 @@ class Bar:
         self.rev = offset
 
     def merge(self, other: "Bar") -> None:
-        """Add the trades of another bar whose window lies inside this one."""
+        """Add the trades of another bar whose window lies inside this one.
+
+        By arrival, all of them came after those that are here.
+        """
         if not self.count:
             self.open, self.close = other.open, other.close
             self.high, self.low = other.high, other.low
@@ -136,12 +153,16 @@ class Bar:
             if other.low < self.low:
                 self.low = other.low
             ms = other.last_ms
-            if ms > self.last_ms or (ms == self.last_ms and other.last_id > self.last_id):
+            if ms > self.last_ms or (
+                ms == self.last_ms and (other.last_id > self.last_id or self.by_arrival)
+            ):
                 self.close = other.close
                 self.last_ms = ms
                 self.last_id = other.last_id
             ms = other.first_ms
-            if ms < self.first_ms or (ms == self.first_ms and other.first_id < self.first_id):
+            if ms < self.first_ms or (
+                ms == self.first_ms and other.first_id < self.first_id and not self.by_arrival
+            ):
                 self.open = other.open
                 self.first_ms = ms
                 self.first_id = other.first_id

@@ -1,7 +1,7 @@
 """Folds over whole columns of a trade group: where many trades come at once, a loop is too slow."""
 
 from itertools import compress
-from operator import mul
+from operator import mul, sub
 
 import msgspec
 
@@ -13,6 +13,12 @@ def is_dense_run(ids: list[int], times: list[int]) -> bool:
     """Say whether ids ascend one by one and times never step back."""
     # Both sides are one pass in C; sorted() of a sorted list moves nothing.
     return times == sorted(times) and ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+def is_range_run(first: list[int], last: list[int], times: list[int]) -> bool:
+    """Say whether each range begins where the one before it ends, and times never step back."""
+    steps = list(map(sub, first[1:], last))
+    return times == sorted(times) and steps.count(1) == len(steps)
 
 
 def sum_columns(bar: Bar, group: SymbolTrades, start: int, stop: int) -> None:

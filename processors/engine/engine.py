@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from processors.engine import rows
-from processors.engine.state import dump, load
-from processors.engine.symbol import CORRECTION_MS, SymbolCandles
+from processors.engine.state import is_slot, load, records
+from processors.engine.symbol import SymbolCandles
+from processors.engine.windows import CORRECTION_MS
 from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
 from schemas.trades import TradeBatch
 
@@ -17,6 +18,7 @@ OUTPUTS = (KLINES, KLINES_LIVE, PRICES, GAPS, RECOMPUTE)
 ROWS_MAX = 1_000  # of a record, ~400 bytes each: below Kafka's default limit of 1 MB a record
 SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
 SKEW_MS_MAX = 5_000
+HISTORY_MS = 10_000  # venues tell past trades on subscribing: those say nothing about clocks
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
 
 
@@ -74,7 +76,9 @@ class Engine:
         for group in batch.symbols:
             candles = symbols.get(group.symbol)
             if candles is None:
-                candles = SymbolCandles(batch.exchange, batch.channel, group.symbol, self._lengths)
+                candles = SymbolCandles(
+                    batch.exchange, batch.channel, group.symbol, self._lengths, group.ids
+                )
                 symbols[group.symbol] = candles
             elif offset <= candles.offset:
                 continue
@@ -89,7 +93,9 @@ class Engine:
             self._fresh[candles] = self._dirty[candles] = partition
             self.trades += len(group.id)
         if source == "live":
-            feed.observe(recv_ms - batch.symbols[0].ts[-1])
+            delay_ms = recv_ms - batch.symbols[0].ts[-1]
+            if delay_ms < HISTORY_MS:
+                feed.observe(delay_ms)
 
     def close_quiet(self, now_ms: int, caught_up: Collection[int]) -> None:
         """Close by the clock what no trade has closed, where nothing waits to be read."""
@@ -165,17 +171,26 @@ class Engine:
         return count
 
     def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, state) of every symbol changed since the last call."""
-        states = [(partition, c.key, dump(c)) for c, partition in self._dirty.items()]
+        """Return (partition, key, record) of every symbol changed since the last call.
+
+        They are to be written in this order, all of them before the next call.
+        """
+        states = [
+            (partition, key, value)
+            for candles, partition in self._dirty.items()
+            for key, value in records(candles)
+        ]
         self._dirty.clear()
         return states
 
     def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:
-        """Take over a partition with the states of its symbols."""
+        """Take over a partition with the records of its symbols."""
         self.drop(partition)
         feeds = self._feeds.setdefault(partition, {})
         for key, value in states.items():
-            candles = load(key, value, self._lengths)
+            if is_slot(key):
+                continue
+            candles = load(key, value, self._lengths, states)
             feed = feeds.setdefault((candles.exchange, candles.channel), Feed())
             feed.symbols[candles.symbol] = candles
 

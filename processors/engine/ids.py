@@ -1,10 +1,15 @@
 """Which trade ids of a symbol have been seen: the duplicate guard and the proof in one.
 
-On a venue with dense ids the seen ids are one span ``first_id..last_id`` less the missing ranges.
-An id in a missing range is a recovered trade; any other id inside the span is a duplicate.
+Where ids have no holes (``dense`` and ``range``) the seen ids are one span ``first_id..last_id``
+less the missing ranges. Ids in a missing range are a recovered trade; any other id inside the span
+is a duplicate. A trade of several ids is taken only when none of them was seen: its quantity cannot
+be divided, so what only it would have told stays missing, and named.
 """
 
 from typing import NamedTuple
+
+from processors.engine.bars import ASSUMED, BEGAN_INSIDE, PROVEN, Claim
+from schemas.trades import SymbolTrades
 
 MISSING_RANGES_MAX = 256
 
@@ -21,6 +26,25 @@ class Missing(NamedTuple):
     def ids(self) -> int:
         """How many ids are missing."""
         return self.last - self.first + 1
+
+
+class Admission(NamedTuple):
+    """What became of the ids of a trade: the range they opened, the range they shrank."""
+
+    is_new: bool
+    opened: Missing | None = None
+    shrunk: Missing | None = None
+
+
+NEW = Admission(is_new=True)
+SEEN = Admission(is_new=False)
+
+
+def spans(group: SymbolTrades) -> tuple[list[int], list[int]]:
+    """Return the first and the last id of every trade, as the rule of the group's ids reads it."""
+    if group.ids == "range" and group.first is not None and group.last is not None:
+        return group.first, group.last
+    return group.id, group.id
 
 
 class SeenIds:
@@ -44,25 +68,35 @@ class SeenIds:
         self.lost_from_ms = 0
         self.lost_to_ms = 0
 
-    def admit(self, id_: int, ms: int) -> tuple[bool, Missing | None, Missing | None]:
-        """Return (is it new, the range it opened, the range it shrank), and remember it."""
+    def admit(self, first: int, last: int, ms: int) -> Admission:
+        """Take the ids of one trade, all or none, and remember them."""
         if self.last_id < self.first_id:
-            self.first_id = self.last_id = id_
+            self.first_id, self.last_id = first, last
             self.first_ms = self.last_ms = ms
-            return True, None, None
-        if id_ > self.last_id:
-            opened = self._open(self.last_id + 1, id_ - 1, self.last_ms, ms)
-            self.last_id, self.last_ms = id_, ms
-            return True, opened, None
-        if id_ < self.first_id:  # history from before the stream began
-            opened = self._open(id_ + 1, self.first_id - 1, ms, self.first_ms)
-            self.first_id, self.first_ms = id_, ms
-            return True, opened, None
+            return NEW
+        if first > self.last_id:
+            opened = self._open(self.last_id + 1, first - 1, self.last_ms, ms)
+            self.last_id, self.last_ms = last, ms
+            return Admission(True, opened, None)
+        if last < self.first_id:  # history from before the stream began
+            opened = self._open(last + 1, self.first_id - 1, ms, self.first_ms)
+            self.first_id, self.first_ms = first, ms
+            return Admission(True, opened, None)
         for at, gap in enumerate(self.missing):
-            if gap.first <= id_ <= gap.last:
-                self.missing[at : at + 1] = _without(gap, id_, ms)
-                return True, None, gap
-        return False, None, None
+            if gap.first <= first and last <= gap.last:
+                self.missing[at : at + 1] = _without(gap, first, last, ms)
+                return Admission(True, None, gap)
+        return SEEN
+
+    def claim(self, open_ms: int, end_ms: int, *, is_sealed: bool) -> Claim:
+        """Return what is proven about a window; sealed: a trade beyond its end has come."""
+        if self.missing or self.lost:
+            missing = self.missing_in(open_ms, end_ms)
+            if missing:
+                return Claim("gap", missing)
+        if open_ms <= self.first_ms and self.first_id > 1:
+            return BEGAN_INSIDE
+        return PROVEN if is_sealed else ASSUMED
 
     def forget_oldest(self) -> Missing | None:
         """Give up the oldest range when there are too many: its ids will count as duplicates."""
@@ -92,12 +126,12 @@ class SeenIds:
         return gap
 
 
-def _without(gap: Missing, id_: int, ms: int) -> list[Missing]:
+def _without(gap: Missing, first: int, last: int, ms: int) -> list[Missing]:
     # The neighbours' times bound what is still missing; a venue's times may step back, so the
     # bounds are only ever tightened inside the old ones.
     ms = min(max(ms, gap.from_ms), gap.to_ms)
     parts = (
-        Missing(gap.first, id_ - 1, gap.from_ms, ms),
-        Missing(id_ + 1, gap.last, ms, gap.to_ms),
+        Missing(gap.first, first - 1, gap.from_ms, ms),
+        Missing(last + 1, gap.last, ms, gap.to_ms),
     )
     return [part for part in parts if part.first <= part.last]

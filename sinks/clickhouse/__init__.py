@@ -10,6 +10,7 @@ from sinks.clickhouse.columns import kline_table, trade_table
 from sinks.clickhouse.http import HttpEndpoint
 from sinks.clickhouse.query import Queries
 from sinks.clickhouse.store import ClickHouse, address_of
+from sinks.knobs import Knobs
 
 
 class ClickHouseSink:
@@ -23,11 +24,13 @@ class ClickHouseSink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = ClickHouse(address_of(settings))
+        self._knobs = Knobs(settings, "db_writes_enabled")
         self._endpoint: HttpEndpoint | None = None
         self._facts: dict[str, object] = {}
 
     async def open(self) -> None:
         """Create the tables, and serve SQL when the engine lives here."""
+        await self._knobs.open()
         await self._store.open()
         path = self._store.address.path
         if path is None:
@@ -42,6 +45,7 @@ class ClickHouseSink:
     async def write(self, batch: Batch) -> Sequence[Refused]:
         """Insert the trades, then the candles; both again when either has to be repeated."""
         refused: list[Refused] = []
+        batch = self._knobs.filtered(batch)
         for topic, table, build in (
             (TRADES, "trades", trade_table),
             (KLINES, "klines", kline_table),
@@ -59,6 +63,7 @@ class ClickHouseSink:
         """Stop answering, then close the store."""
         if self._endpoint is not None:
             await self._endpoint.close()
+        await self._knobs.close()
         await self._store.close()
 
     def facts(self) -> Mapping[str, object]:

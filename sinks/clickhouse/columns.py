@@ -43,6 +43,9 @@ TRADES = pa.schema(
         "last_id": pa.int64(),
         "recv_time": pa.timestamp("ns", "UTC"),
         "source": _NAME,
+        "contract_size": _NAME,
+        "rev": pa.int64(),
+        "place": pa.uint32(),
     }
 )
 KLINES = pa.schema(
@@ -75,6 +78,7 @@ KLINES = pa.schema(
 
 P = TypeVar("P")
 Columns = dict[str, list[Any]]
+_Trades = tuple[TradeBatch, SymbolTrades, int]  # and the offset of their record
 
 
 class Unfit(ValueError):  # noqa: N818 - reads as the claim it makes
@@ -83,7 +87,7 @@ class Unfit(ValueError):  # noqa: N818 - reads as the claim it makes
 
 def trade_table(records: Iterable[Record]) -> tuple[pa.Table, list[Refused]]:
     """Return the trades of ``records`` as one table, and the records (partly) left out."""
-    parts: list[tuple[Record, tuple[TradeBatch, SymbolTrades]]] = []
+    parts: list[tuple[Record, _Trades]] = []
     refused: list[Refused] = []
     for record in records:
         try:
@@ -91,7 +95,7 @@ def trade_table(records: Iterable[Record]) -> tuple[pa.Table, list[Refused]]:
         except UnreadableBatch as e:
             refused.append(Refused(record, str(e)))
             continue
-        parts.extend((record, (batch, group)) for group in batch.symbols)
+        parts.extend((record, (batch, group, record.offset)) for group in batch.symbols)
     return _fitting(parts, TRADES, _add_trades, refused)
 
 
@@ -151,8 +155,8 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _add_trades(columns: Columns, part: tuple[TradeBatch, SymbolTrades]) -> None:
-    batch, g = part
+def _add_trades(columns: Columns, part: _Trades) -> None:
+    batch, g, offset = part
     if not (0 <= g.price_scale <= SCALE_MAX and 0 <= g.qty_scale <= SCALE_MAX):
         raise Unfit(f"{g.symbol}: a scale is not within 0 to {SCALE_MAX} decimals")
     if not (min(g.ts) >= 0 and max(g.ts) <= TIME_MS_MAX and 0 <= batch.recv_ns <= INT64_MAX):
@@ -174,6 +178,9 @@ def _add_trades(columns: Columns, part: tuple[TradeBatch, SymbolTrades]) -> None
     columns["last_id"] += g.last or g.id
     columns["recv_time"] += [batch.recv_ns] * n
     columns["source"] += [batch.source] * n
+    columns["contract_size"] += [g.contract_size or ""] * n
+    columns["rev"] += [offset] * n
+    columns["place"] += range(n)
 
 
 def _add_kline(columns: Columns, part: tuple[KlineEnvelope, Kline]) -> None:

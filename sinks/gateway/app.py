@@ -3,20 +3,25 @@
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import closing
 from typing import Any
 
 import structlog
+from fastapi import APIRouter
 
 from runtime.errors import Misconfigured
 from runtime.ready import announce
 from runtime.settings import Settings
 from schemas.intervals import BadInterval, parse_intervals
+from sinks.gateway.control import StreamTable
+from sinks.gateway.control_log import ControlLog
 from sinks.gateway.feed import Feed
 from sinks.gateway.history import History
 from sinks.gateway.hub import Hub
+from sinks.gateway.instruments import build_instruments
 from sinks.gateway.server import Server, listen
+from sinks.gateway.streams import build_streams
 from sinks.gateway.web import build_web
 
 logger = structlog.get_logger(__name__)
@@ -29,20 +34,35 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve candles until ``stop``; raise Misconfigured before anything has started."""
     hub = Hub(History(), _intervals(settings))
     feed = Feed(settings, hub)
+    table = StreamTable()
+    control = ControlLog(settings, table)
     with closing(listen(settings.websocket_host, settings.websocket_port)) as listener:
         try:
-            await _until(stop, feed.open())
+            await _until(stop, _open(feed, control))
             if not stop.is_set():
-                await _serve(settings, hub, feed, listener, stop)
+                routes = [build_streams(table, control.write), build_instruments(table)]
+                await _serve(settings, hub, feed, control, routes, listener, stop)
         finally:
+            await control.close()
             await feed.close()
 
 
+async def _open(feed: Feed, control: ControlLog) -> None:
+    await feed.open()
+    await control.open()
+
+
 async def _serve(
-    settings: Settings, hub: Hub, feed: Feed, listener: socket.socket, stop: asyncio.Event
+    settings: Settings,
+    hub: Hub,
+    feed: Feed,
+    control: ControlLog,
+    routes: Sequence[APIRouter],
+    listener: socket.socket,
+    stop: asyncio.Event,
 ) -> None:
     ready = asyncio.Event()
-    web = build_web(hub, ready, lambda: feed.is_silent, settings.websocket_path)
+    web = build_web(hub, ready, lambda: feed.is_silent, settings.websocket_path, routes)
     async with Server(web).running(listener) as serving:
         await _until(stop, feed.load(), _wait_for(serving))
         if stop.is_set():
@@ -50,7 +70,7 @@ async def _serve(
         hub.is_live = True
         ready.set()
         _announce(settings.websocket_host, listener.getsockname()[1], hub)
-        await _until(stop, feed.follow(), _tick(hub, feed), _wait_for(serving))
+        await _until(stop, feed.follow(), control.follow(), _tick(hub, feed), _wait_for(serving))
 
 
 def _intervals(settings: Settings) -> tuple[int, ...]:

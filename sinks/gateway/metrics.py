@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter("fibstream_gateway_records", "Candle records read.", ["topic"])
 REFUSED = Counter("fibstream_gateway_refused_records", "Records that cannot be read.", ["topic"])
+CONTROLS = Counter(
+    "fibstream_gateway_controls", "Control records, acknowledged by Kafka or not.", ["outcome"]
+)
 STALE = Counter("fibstream_gateway_stale_rows", "Rows no newer than what is known.")
 QUEUED = Counter("fibstream_gateway_queued_rows", "Rows put into the outboxes of clients.")
 SENT = Counter("fibstream_gateway_sent_frames", "WebSocket messages sent.")

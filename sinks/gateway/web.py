@@ -1,15 +1,15 @@
-"""The gateway's routes: the page and its files, health, the list of series, the WebSocket.
+"""The gateway's application: the page and its files, health, the list of series, the WebSocket.
 
 Nothing on the page comes from anywhere else: the policy below would not let it in.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
@@ -52,7 +52,11 @@ class SecurityHeaders:
 
 
 def build_web(
-    hub: Hub, ready: asyncio.Event, is_silent: Callable[[], bool], websocket_path: str
+    hub: Hub,
+    ready: asyncio.Event,
+    is_silent: Callable[[], bool],
+    websocket_path: str,
+    routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the application; ``ready`` is set once the candles of the past are in memory."""
     web = FastAPI(title="fibstream gateway", docs_url=None, redoc_url=None)
@@ -87,6 +91,8 @@ def build_web(
     async def stream(websocket: WebSocket) -> None:
         await Connection(websocket, hub, ready).run()
 
+    for router in routers:
+        web.include_router(router)
     for path in {STREAM_PATH, websocket_path}:
         web.add_api_websocket_route(path, stream)
     web.mount("/static", StaticFiles(directory=STATIC), name="static")

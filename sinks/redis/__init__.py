@@ -19,6 +19,7 @@ from runtime.errors import Misconfigured
 from runtime.settings import Settings
 from schemas.topics import KLINES, PRICES, Topic
 from sinks.base import Batch, BatchLimits, Record, Refused
+from sinks.knobs import Knobs
 from sinks.redis.hashes import Hashes
 from sinks.redis.rows import Keys, rows_of
 from sinks.tail import read_tail
@@ -62,17 +63,19 @@ class RedisSink:
             retry=Retry(NoBackoff(), 0),  # the worker retries, and says so
         )
         self._keys = Keys(settings.redis_main_key, settings.exchange)
+        self._knobs = Knobs(settings, "redis_publishes_enabled")
         self._hashes = Hashes(self._client, self._keys, last_closed_ttl_s=settings.redis_ttl_s)
 
     async def open(self) -> None:
         """Reach Redis, clean our keys and rebuild them."""
+        await self._knobs.open()
         await self._reach()
         await self._hashes.clean()
         await self._rebuild()
 
     async def write(self, batch: Batch) -> Sequence[Refused]:
         """Write the newest rows and say the messages."""
-        rows = rows_of(batch.records, self._keys)
+        rows = rows_of(self._knobs.allowed(batch.records), self._keys)
         if not await self._hashes.apply(rows, say=True):
             logger.warning("redis_found_empty")
             await self._rebuild()
@@ -80,6 +83,7 @@ class RedisSink:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._knobs.close()
         await self._client.aclose()
 
     def facts(self) -> Mapping[str, object]:
@@ -91,7 +95,7 @@ class RedisSink:
         records = 0
         for topic in self.topics:
             async for some in self._history(topic):
-                await self._hashes.apply(rows_of(some, self._keys), say=False)
+                await self._hashes.apply(rows_of(self._knobs.allowed(some), self._keys), say=False)
                 records += len(some)
         await self._hashes.mark_rebuilt()
         logger.info("redis_rebuilt", records=records)

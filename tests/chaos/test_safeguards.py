@@ -24,7 +24,12 @@ from processors.app import APP_ID
 from runtime.settings import Settings
 from schemas.topics import TRADES
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.soak, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.chaos,
+    pytest.mark.soak,
+    pytest.mark.timeout(120),
+]
 
 RECORDS = 1_000
 

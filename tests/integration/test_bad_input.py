@@ -189,21 +189,21 @@ def test_a_broker_that_nobody_runs_is_named_after_half_a_minute(refusal) -> None
     [("nonsense", "form https://host"), ("ftp://x", "form https://host"), ("http://x:y", "URL")],
 )
 def test_an_exchange_address_that_is_no_url_is_told_at_once(refusal, url, told) -> None:
-    message = refusal("ingest", STREAMER_BINANCE_LINEAR_REST_URL=url, **KAFKA)
-    assert f"STREAMER_BINANCE_LINEAR_REST_URL: '{url}'" in message
+    message = refusal("ingest", STREAMER_EXCHANGE_LINEAR_REST_URL=url, **KAFKA)
+    assert f"STREAMER_EXCHANGE_LINEAR_REST_URL: '{url}'" in message
     assert told in message
 
 
 def test_an_exchange_address_of_something_else_is_told_at_once(refusal, not_an_exchange) -> None:
-    message = refusal("ingest", STREAMER_BINANCE_LINEAR_REST_URL=not_an_exchange, **KAFKA)
-    assert f"STREAMER_BINANCE_LINEAR_REST_URL: '{not_an_exchange}' answers HTTP 404" in message
+    message = refusal("ingest", STREAMER_EXCHANGE_LINEAR_REST_URL=not_an_exchange, **KAFKA)
+    assert f"STREAMER_EXCHANGE_LINEAR_REST_URL: '{not_an_exchange}' answers HTTP 404" in message
     assert "leave it empty" in message
 
 
 def test_an_exchange_address_where_nobody_listens_is_told_soon(refusal) -> None:
     url = f"http://{NOBODY}"
-    message = refusal("ingest", STREAMER_BINANCE_LINEAR_REST_URL=url, **KAFKA, within_s=75)
-    assert f"STREAMER_BINANCE_LINEAR_REST_URL: '{url}' does not answer" in message
+    message = refusal("ingest", STREAMER_EXCHANGE_LINEAR_REST_URL=url, **KAFKA, within_s=75)
+    assert f"STREAMER_EXCHANGE_LINEAR_REST_URL: '{url}' does not answer" in message
 
 
 def test_a_clickhouse_address_that_is_no_url_is_told_at_once(refusal) -> None:

@@ -15,13 +15,14 @@ from simulated import simulating
 
 from fibstream import doctor as doctors
 from fibstream.doctor import services
+from ingest.exchanges import EXCHANGES
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:9"
-REST = "STREAMER_BINANCE_LINEAR_REST_URL"
+REST = "STREAMER_EXCHANGE_LINEAR_REST_URL"
 
 
 @pytest.fixture
@@ -136,9 +137,26 @@ async def test_the_table_is_for_the_terminal_and_not_for_pipes(doctor) -> None:
     )
 
 
-async def serving(ping, clock):
+MARKETS = [(e.name, channel) for e in EXCHANGES.values() for channel in e.markets]
+
+
+@pytest.mark.parametrize(("exchange", "channel"), MARKETS)
+async def test_every_exchange_is_asked_and_its_clock_compared(exchange, channel) -> None:
+    async with simulating(exchanges=(exchange,)) as (sim, _):
+        settings = Settings(
+            exchange=exchange,
+            enable_spot_stream=channel == "spot",
+            enable_linear_stream=channel == "linear",
+            **{f"exchange_{channel}_rest_url": sim.url(channel, "rest", exchange=exchange)},
+        )
+        (finding,) = await doctors._all(settings, [services.exchange])
+    assert finding.state == "ok", finding
+    tells = EXCHANGES[exchange].markets[channel].clock is not None
+    assert ("clocks differ by" if tells else "it tells no time") in finding.finding
+
+
+async def serving(clock):
     app = web.Application()
-    app.router.add_get("/fapi/v1/ping", ping)
     app.router.add_get("/fapi/v1/time", clock)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -147,25 +165,22 @@ async def serving(ping, clock):
 
 
 @pytest.mark.parametrize(
-    ("ping_status", "clock", "state", "told", "code"),
+    ("status", "clock", "state", "told", "code"),
     [
         (200, lambda: {"serverTime": time.time_ns() // 10**6 - 5_000}, "warn", "ahead of", 0),
         (200, lambda: {"serverTime": time.time_ns() // 10**6 + 5_000}, "warn", "behind", 0),
-        (200, lambda: {"time": "noon"}, "fail", "does not tell the time", 2),
+        (200, lambda: {"time": "noon"}, "fail", "not the time of Binance", 2),
         (404, dict, "fail", "HTTP 404", 2),
         (451, dict, "warn", "HTTP 451", 0),
     ],
 )
-async def test_an_odd_exchange_is_told(ping_status, clock, state, told, code) -> None:
-    async def ping(_request):
-        return web.json_response({}, status=ping_status)
-
+async def test_an_odd_exchange_is_told(status, clock, state, told, code) -> None:
     async def tell(_request):
-        return web.json_response(clock())
+        return web.json_response(clock(), status=status)
 
-    runner, url = await serving(ping, tell)
+    runner, url = await serving(tell)
     try:
-        settings = Settings(binance_linear_rest_url=url)
+        settings = Settings(exchange_linear_rest_url=url)
         (finding,) = await doctors._all(settings, [services.exchange])
     finally:
         await runner.cleanup()

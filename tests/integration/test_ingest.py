@@ -15,7 +15,7 @@ from runtime.errors import Misconfigured
 from runtime.kafka import TopicSpec, ensure_topics, partition_for
 from runtime.settings import Settings, load_settings
 from schemas.dead_letters import DeadLetter, decode_dead_letter
-from schemas.topics import DEAD_LETTERS, TRADES, symbol_key
+from schemas.topics import CATALOGUE, DEAD_LETTERS, TRADES, symbol_key
 from schemas.trades import TradeBatch, decode_batch, rows
 from simulator import control
 from simulator.faults import Fault
@@ -35,10 +35,10 @@ def settings_for(sim: Simulator, bootstrap: str, prefix: str, **more: object) ->
             "exchange_load_all_symbols": True,
             "enable_linear_stream": True,
             "enable_spot_stream": True,
-            "binance_spot_rest_url": sim.url("spot", "rest"),
-            "binance_spot_ws_url": sim.url("spot"),
-            "binance_linear_rest_url": sim.url("linear", "rest"),
-            "binance_linear_ws_url": sim.url("linear"),
+            "exchange_spot_rest_url": sim.url("spot", "rest"),
+            "exchange_spot_ws_url": sim.url("spot"),
+            "exchange_linear_rest_url": sim.url("linear", "rest"),
+            "exchange_linear_ws_url": sim.url("linear"),
         }
         | more
     )
@@ -48,8 +48,8 @@ async def topics(bootstrap: str, prefix: str) -> None:
     await ensure_topics(
         bootstrap,
         [
-            TopicSpec(name=prefix + TRADES.name, partitions=PARTITIONS),
-            TopicSpec(name=prefix + DEAD_LETTERS.name, partitions=1),
+            TopicSpec(name=prefix + topic.name, partitions=topic.partitions or PARTITIONS)
+            for topic in CATALOGUE
         ],
     )
 
@@ -248,7 +248,7 @@ async def test_broken_frames_become_dead_letters_and_cost_no_trade(
         decode_dead_letter(value)
         for _, value in await consumed(kafka_bootstrap, topic_prefix + DEAD_LETTERS.name)
     ]
-    by_source = {letter.source: letter for letter in letters}
+    by_source = {letter.source.partition("#")[0]: letter for letter in letters}
     assert len(letters) == 2
     garbage = by_source[sim.url("spot") + "/stream"]
     assert garbage.payload == control.GARBAGE
@@ -289,8 +289,8 @@ async def test_many_sockets_share_the_symbols(
     [
         ({"exchange": "bnance"}, "STREAMER_EXCHANGE", "binance"),
         ({"enable_linear_stream": False, "enable_spot_stream": False}, "STREAMER_ENABLE_", ""),
-        ({"binance_spot_ws_url": "http://127.0.0.1:1"}, "STREAMER_BINANCE_SPOT_WS_URL", "wss://"),
-        ({"binance_spot_rest_url": "nonsense"}, "STREAMER_BINANCE_SPOT_REST_URL", "https://"),
+        ({"exchange_spot_ws_url": "http://127.0.0.1:1"}, "STREAMER_EXCHANGE_SPOT_WS_URL", "wss://"),
+        ({"exchange_spot_rest_url": "nonsense"}, "STREAMER_EXCHANGE_SPOT_REST_URL", "https://"),
         (
             {"exchange_load_all_symbols": False, "exchange_symbols": ("BTCUSD",)},
             "STREAMER_EXCHANGE_SYMBOLS",
@@ -310,8 +310,8 @@ async def test_bad_settings_are_named_before_anything_streams(
 
 
 async def test_a_wrong_rest_path_is_the_operators_error(sim: Simulator) -> None:
-    wrong = settings_for(sim, "127.0.0.1:9", "x.", binance_spot_rest_url=sim.url("spot/x", "rest"))
-    with pytest.raises(Misconfigured, match=r"STREAMER_BINANCE_SPOT_REST_URL.*404"):
+    wrong = settings_for(sim, "127.0.0.1:9", "x.", exchange_spot_rest_url=sim.url("spot/x", "rest"))
+    with pytest.raises(Misconfigured, match=r"STREAMER_EXCHANGE_SPOT_REST_URL.*404"):
         await asyncio.wait_for(run(wrong, asyncio.Event()), 15)
 
 
@@ -319,9 +319,9 @@ async def test_a_wrong_socket_path_is_the_operators_error(
     sim: Simulator, kafka_bootstrap: str, topic_prefix: str
 ) -> None:
     await topics(kafka_bootstrap, topic_prefix)
-    url = {"binance_linear_ws_url": sim.url("nothing")}
+    url = {"exchange_linear_ws_url": sim.url("nothing")}
     wrong = settings_for(sim, kafka_bootstrap, topic_prefix, **url)
-    with pytest.raises(Misconfigured, match=r"STREAMER_BINANCE_LINEAR_WS_URL.*404"):
+    with pytest.raises(Misconfigured, match=r"STREAMER_EXCHANGE_LINEAR_WS_URL.*404"):
         await asyncio.wait_for(run(wrong, asyncio.Event()), 15)
 
 

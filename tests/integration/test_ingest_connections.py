@@ -4,94 +4,27 @@ import asyncio
 import json
 import socket
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from ingesting import SETTING, Log, Rig
 from prometheus_client import REGISTRY
 from websockets.asyncio.server import ServerConnection, serve
 
 from ingest import feed, rest
-from ingest.batches import Collector
 from ingest.endpoints import Endpoint
+from ingest.exchanges.base import Request
 from ingest.exchanges.binance import EXCHANGE, LINEAR
-from ingest.feed import Feed
-from ingest.intake import Intake
-from ingest.link import Route
 from ingest.pacing import Budget
-from ingest.publisher import Publisher
 from runtime.errors import Misconfigured
-from schemas.trades import decode_batch
 from simulator import control
 from simulator.faults import Fault
 from simulator.options import SimulatorOptions
 from simulator.server import Simulator
 
 pytestmark = pytest.mark.integration
-
-SETTING = "STREAMER_BINANCE_LINEAR_WS_URL"
-
-
-class Log:
-    """A producer that remembers the ids of each symbol; it acknowledges at once, or on release."""
-
-    def __init__(self) -> None:
-        self.ids: dict[str, list[int]] = defaultdict(list)
-        self.holds = False
-        self.held: list[asyncio.Future[object]] = []
-
-    async def send(self, topic: str, value: bytes | None = None, *, partition: int | None = None):
-        for group in decode_batch(value).symbols:
-            self.ids[group.symbol] += group.id
-        done = asyncio.get_running_loop().create_future()
-        self.held.append(done)
-        if not self.holds:
-            self.release()
-        return done
-
-    def release(self) -> None:
-        held, self.held = self.held, []
-        for done in held:
-            done.set_result(None)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.ids.values()))
-
-
-class Rig:
-    """One feed of all linear symbols, and what it published."""
-
-    def __init__(
-        self, url: str, symbols: list[str], *, rows_max: int = 10_000, **feed: object
-    ) -> None:
-        self.log = Log()
-        collector = Collector("binance", "linear", partition_of=lambda _: 0)
-        self.publisher = Publisher(
-            self.log, [collector], topic="t", dead_letters_topic="d", rows_max=rows_max
-        )
-        route = Route(
-            exchange=EXCHANGE,
-            market=LINEAR,
-            endpoint=Endpoint(url, SETTING),
-            intake=Intake(EXCHANGE, LINEAR, collector, self.publisher),
-            room=self.publisher.room,
-        )
-        self.budget = feed.pop("budget", Budget(300, 300.0))
-        self.feed = Feed(route, [LINEAR.stream(s) for s in symbols], self.budget, **feed)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        publishing = asyncio.create_task(self.publisher.run())
-        task = asyncio.create_task(self.feed.run())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            self.publisher.close()
-            await asyncio.wait_for(publishing, 5)
 
 
 @pytest.fixture
@@ -102,7 +35,11 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 def rig_for(sim: Simulator, **feed: object) -> Rig:
-    return Rig(sim.url("linear"), [s.name for s in sim.exchanges["linear"].symbols], **feed)
+    return rig(sim.url("linear"), [s.name for s in sim.exchanges["linear"].symbols], **feed)
+
+
+def rig(url: str, symbols: list[str], **feed: object) -> Rig:
+    return Rig(EXCHANGE, LINEAR, url, symbols, **feed)
 
 
 def sent(sim: Simulator, symbol: str) -> list[int]:
@@ -134,12 +71,12 @@ def count(name: str, **labels: str) -> float:
 
 
 async def test_a_planned_end_overlaps_and_loses_nothing(sim: Simulator) -> None:
-    rig = rig_for(sim, lifetime_s=0.6)
-    async with rig.running():
-        await until(lambda: len(rig.budget._spent_s) >= 3)
+    it = rig_for(sim, lifetime_s=0.6)
+    async with it.running():
+        await until(lambda: len(it.budget._spent_s) >= 3)
         await settle(sim)
-    assert_all_arrived_once(sim, rig.log)
-    for ids in rig.log.ids.values():  # what nobody listened to was not sent, but has its id
+    assert_all_arrived_once(sim, it.log)
+    for ids in it.log.ids.values():  # what nobody listened to was not sent, but has its id
         assert ids == list(range(ids[0], ids[-1] + 1))
 
 
@@ -156,59 +93,59 @@ async def test_what_is_on_its_way_on_the_old_connection_is_waited_for(monkeypatc
     event |= {"T": 1_700_000_000_000, "m": True}
     async with serve(venue, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        rig = Rig(f"ws://127.0.0.1:{port}", ["BTCUSDT"], lifetime_s=0.2)
-        async with rig.running():
+        it = rig(f"ws://127.0.0.1:{port}", ["BTCUSDT"], lifetime_s=0.2)
+        async with it.running():
             await until(lambda: len(acknowledged) >= 2)
             await asyncio.sleep(0.3)  # the successor is live, and knows it
             old = acknowledged[0]
             await old.send(json.dumps({"stream": "btcusdt@aggTrade", "data": event}))
-            await until(lambda: rig.log.ids["BTCUSDT"] == [7], 3.0)
+            await until(lambda: it.log.ids["BTCUSDT"] == [7], 3.0)
 
 
 async def test_a_silent_connection_is_replaced(sim: Simulator) -> None:
-    rig = rig_for(sim, stale_after_s=0.5)
+    it = rig_for(sim, stale_after_s=0.5)
     stale = count("reconnects_total", reason="stale")
-    async with rig.running():
-        await until(lambda: len(rig.log))
+    async with it.running():
+        await until(lambda: len(it.log))
         control.inflict(sim.exchanges["linear"], Fault("silence", "linear", seconds=1.5))
         await until(lambda: count("reconnects_total", reason="stale") > stale)
-        published = len(rig.log)
-        await until(lambda: len(rig.log) > published + 50)
+        published = len(it.log)
+        await until(lambda: len(it.log) > published + 50)
 
 
 async def test_while_kafka_is_behind_nothing_is_read_and_nothing_is_lost(sim: Simulator) -> None:
-    rig = rig_for(sim, rows_max=50, stale_after_s=0.5)
-    async with rig.running():
-        await until(lambda: len(rig.log))
-        rig.log.holds = True
-        await until(lambda: not rig.publisher.room.is_set())
+    it = rig_for(sim, rows_max=50, stale_after_s=0.5)
+    async with it.running():
+        await until(lambda: len(it.log))
+        it.log.holds = True
+        await until(lambda: not it.publisher.room.is_set())
         await asyncio.sleep(0.2)
-        published = len(rig.log)
+        published = len(it.log)
         await asyncio.sleep(1.0)  # twice the time after which a silence of the venue would end it
-        assert len(rig.log) == published
-        rig.log.holds = False
-        rig.log.release()
+        assert len(it.log) == published
+        it.log.holds = False
+        it.log.release()
         await settle(sim)
-    assert_all_arrived_once(sim, rig.log)
-    assert len(rig.budget._spent_s) == 1, "on the same connection"
+    assert_all_arrived_once(sim, it.log)
+    assert len(it.budget._spent_s) == 1, "on the same connection"
 
 
 async def test_a_venue_that_is_away_is_waited_for() -> None:
     port = free_port()
-    rig = Rig(f"ws://127.0.0.1:{port}/linear", ["BTCUSDT"])
+    it = rig(f"ws://127.0.0.1:{port}/binance/linear", ["BTCUSDT"])
     failures = count("connection_failures_total")
-    async with rig.running() as task:
+    async with it.running() as task:
         await until(lambda: count("connection_failures_total") >= failures + 2)
         assert not task.done()
         options = SimulatorOptions(port=port, symbols=1, markets=("linear",), trades_per_s=200)
         async with Simulator(options):
-            await until(lambda: len(rig.log))
+            await until(lambda: len(it.log))
 
 
 async def test_attempts_stay_within_the_budget() -> None:
-    rig = Rig(f"ws://127.0.0.1:{free_port()}", ["BTCUSDT"], budget=Budget(2, 60.0))
+    it = rig(f"ws://127.0.0.1:{free_port()}", ["BTCUSDT"], budget=Budget(2, 60.0))
     failures = count("connection_failures_total")
-    async with rig.running():
+    async with it.running():
         await until(lambda: count("connection_failures_total") >= failures + 2)
         await asyncio.sleep(1.5)
     assert count("connection_failures_total") == failures + 2
@@ -237,8 +174,8 @@ async def test_an_address_that_is_no_stream_is_the_operators_error(status: int) 
         return web.Response(status=status)
 
     async with http(answer) as address:
-        rig = Rig(f"ws://{address}", ["BTCUSDT"])
-        async with rig.running() as task:
+        it = rig(f"ws://{address}", ["BTCUSDT"])
+        async with it.running() as task:
             with pytest.raises(Misconfigured, match=rf"{SETTING}.*HTTP {status}"):
                 await asyncio.wait_for(asyncio.shield(task), 5)
 
@@ -253,8 +190,8 @@ async def test_a_port_that_speaks_something_else_is_the_operators_error() -> Non
     port = server.sockets[0].getsockname()[1]
     try:
         for scheme in ("ws", "wss"):
-            rig = Rig(f"{scheme}://127.0.0.1:{port}", ["BTCUSDT"])
-            async with rig.running() as task:
+            it = rig(f"{scheme}://127.0.0.1:{port}", ["BTCUSDT"])
+            async with it.running() as task:
                 with pytest.raises(Misconfigured, match=SETTING):
                     await asyncio.wait_for(asyncio.shield(task), 5)
     finally:
@@ -266,10 +203,10 @@ async def test_an_address_that_was_right_once_is_tried_again() -> None:
         return web.Response(status=404)
 
     async with http(answer) as address:
-        rig = Rig(f"ws://{address}", ["BTCUSDT"])
-        rig.feed._opened_once = True
+        it = rig(f"ws://{address}", ["BTCUSDT"])
+        it.feed._opened_once = True
         failures = count("connection_failures_total")
-        async with rig.running() as task:
+        async with it.running() as task:
             await until(lambda: count("connection_failures_total") >= failures + 2)
             assert not task.done()
 
@@ -281,7 +218,7 @@ async def test_the_handshakes_retry_after_is_obeyed() -> None:
         asked_s.append(time.monotonic())
         return web.Response(status=429, headers={"Retry-After": "1"})
 
-    async with http(answer) as address, Rig(f"ws://{address}", ["BTCUSDT"]).running():
+    async with http(answer) as address, rig(f"ws://{address}", ["BTCUSDT"]).running():
         await until(lambda: len(asked_s) == 2)
     assert asked_s[1] - asked_s[0] >= 1.0
 
@@ -301,7 +238,10 @@ async def test_rest_obeys_retry_after_and_outlives_errors() -> None:
         return web.Response(body=b"whole")
 
     async with http(answer) as address:
-        assert await rest.get(Endpoint(f"http://{address}", "S"), "/x") == b"whole"
+        assert (
+            await rest.get(Endpoint(f"http://{address}", "S"), Request(path="/x", weight=1))
+            == b"whole"
+        )
     assert len(asked_s) == 4
     assert asked_s[1] - asked_s[0] >= 1.0
 
@@ -314,7 +254,7 @@ async def test_rest_bodies_are_bounded(monkeypatch) -> None:
 
     async with http(answer) as address:
         with pytest.raises(Misconfigured, match="more than 10 bytes"):
-            await rest.get(Endpoint(f"http://{address}", "S"), "/x")
+            await rest.get(Endpoint(f"http://{address}", "S"), Request(path="/x", weight=1))
 
 
 def free_port() -> int:

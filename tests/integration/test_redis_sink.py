@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -14,8 +15,10 @@ from runtime.kafka import TopicSpec, ensure_topics
 from runtime.ports import free_port
 from runtime.servers.redis import EmbeddedRedis
 from runtime.settings import Settings
-from schemas.topics import DEAD_LETTERS, KLINES, PRICES
-from sinks import app
+from schemas.control import Control
+from schemas.streams import StreamKey
+from schemas.topics import CONTROL, DEAD_LETTERS, KLINES, PRICES
+from sinks import app, topics
 from sinks.redis import RedisSink
 from tests.support import market
 
@@ -251,3 +254,50 @@ async def test_a_restart_has_complete_hashes_though_everything_was_committed(
     await run_until_price("7.6")
     assert (await last_closed(redis, settings))["close"] == 2
     assert await redis.hgetall(f"{settings.redis_main_key}:price:linear") == {"BTCUSDT": "7.6"}
+
+
+async def test_a_muted_symbol_is_left_out_from_the_first_record_on_and_comes_back(
+    settings, redis, kafka_bootstrap
+) -> None:
+    settings = settings.model_copy(update={"kafka_bootstrap": kafka_bootstrap})
+    prefix = settings.kafka_topic_prefix
+    stop = asyncio.Event()
+    stream = StreamKey("binance", "linear", "BTCUSDT", "trades", "ws")
+    off = Control(**stream._asdict(), redis_publishes_enabled=False)
+    prices = f"{settings.redis_main_key}:price:linear"
+    await topics.ensure(settings, (CONTROL, KLINES, PRICES, DEAD_LETTERS))
+    async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+
+        async def put(topic, key: str, value: bytes | None) -> None:
+            await producer.send_and_wait(prefix + topic.name, value, key.encode(), partition=0)
+
+        async def price(symbol: str, rev: int) -> None:
+            await put(PRICES, symbol, market.price_value(str(rev), rev, symbol))
+
+        await put(CONTROL, str(stream), msgspec.json.encode(off))
+        await price("BTCUSDT", 1)
+        await price("ETHUSDT", 2)
+        sink = asyncio.create_task(app.run("redis", settings, stop))
+        try:
+            assert await becomes(lambda: redis.hgetall(prices), {"ETHUSDT": "2"})
+            await price("BTCUSDT", 3)
+            await price("ETHUSDT", 4)
+            assert await becomes(lambda: redis.hgetall(prices), {"ETHUSDT": "4"})
+            await put(CONTROL, str(stream), None)
+            await asyncio.sleep(0.5)  # the two topics have no common order
+            await price("BTCUSDT", 5)
+            both = {"BTCUSDT": "5", "ETHUSDT": "4"}
+            assert await becomes(lambda: redis.hgetall(prices), both)
+        finally:
+            stop.set()
+            await sink
+
+
+async def becomes(ask, wanted) -> bool:
+    async with asyncio.timeout(30):
+        while True:
+            found = await ask()
+            if found == wanted:
+                return True
+            assert len(found) <= len(wanted), found
+            await asyncio.sleep(0.02)

@@ -2,11 +2,15 @@
 
 import gzip
 import json
+import random
 import subprocess
 import sys
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -102,25 +106,26 @@ def test_every_interval_is_in_order_and_adds_up(usdm) -> None:
     assert sums[1_000][2] == 2_197 + 10_738 - 1
     summary = told(done)
     assert summary["frames"] == 73_765
-    assert summary["events"]["trade"] == 2_197 + 10_738
+    assert summary["trades"] == 2_197 + 10_738
     assert (summary["refused"], summary["duplicates"]) == (0, 0)
     assert summary["rows"] == len(rows)
 
 
 def test_the_insurance_funds_trade_is_an_event_and_in_no_candle(usdm) -> None:
     done = run("--channel", "linear", *usdm, "--to", "events")
-    events = rows_of(done)
+    events = [event for event in rows_of(done) if event["kind"] == "trades"]
     assert [event["id"] for event in events] == list(range(3_535_186_032, 3_535_198_967))
     assert [event["id"] for event in events if event["flags"]] == [INSURANCE_FUND_ID]
-    assert done.stdout.splitlines()[0] == (
-        b'{"exchange":"binance","channel":"linear","symbol":"BTCUSDT","id":3535186032,'
+    assert done.stdout.splitlines()[1] == (
+        b'{"exchange":"binance","channel":"linear","kind":"trades","symbol":"BTCUSDT","id":3535186032,'
         b'"ts":1680652700452,"price":28145.10,"qty":0.002,"side":-1,"flags":0,'
         b'"first":3535186032,"last":3535186032}'
     )
 
 
 def test_events_and_candles_tell_the_same(usdm) -> None:
-    events = rows_of(run("--channel", "linear", *usdm, "--to", "events"))
+    told_all = rows_of(run("--channel", "linear", *usdm, "--to", "events"))
+    events = [event for event in told_all if event["kind"] == "trades"]
     rows = rows_of(run("--channel", "linear", *usdm, "--intervals", "5m"))
     for row in rows:
         start, end = row["timestamp"], row["timestamp"] + row["interval"]
@@ -147,6 +152,101 @@ def test_stdin_files_and_times_of_receipt_change_no_number(usdm, tmp_path) -> No
     assert told_by[0] == told_by[1] == told_by[2]
 
 
+def best_by_symbol(events: list[dict]) -> dict[str, list[tuple]]:
+    """Return what bookTicker told: (update id, best prices and quantities), in order."""
+    best = defaultdict(list)
+    for e in events:
+        if e["kind"] == "tickers" and "updateId" in e:
+            best[e["symbol"]].append((e["updateId"], *(e[name] for name in BESTS)))
+    return best
+
+
+BESTS = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")
+TOPS = ("bid_price", "bid_qty", "ask_price", "ask_qty")
+
+
+@pytest.mark.parametrize(
+    ("channel", "names", "updates"),
+    [
+        ("linear", ("usdm_btcusdt_20230404", "usdm_btcusdt_20230405"), 16_109),
+        ("linear", ("cf_usdm_20210722_rest", "cf_usdm_20210722_ws"), 722),
+        ("linear", ("cf_usdm_20210722_ws", "cf_usdm_20210722_rest"), 722),
+        ("spot", ("cf_spot_20211012_rest", "cf_spot_20211012_ws"), 141),
+    ],
+    ids=["usdm", "usdm_rest_first", "usdm_rest_last", "spot"],
+)
+def test_rebuilt_books_have_the_best_prices_that_the_venue_sent_beside_them(
+    binance, channel, names, updates
+) -> None:
+    paths = [binance / f"{name}.jsonl.gz" for name in names]
+    best = best_by_symbol(rows_of(run("--channel", channel, "--to", "events", *paths)))
+    done = run("--channel", channel, "--to", "book-tops", "--summary-json", *paths)
+    compared = 0
+    for top in rows_of(done):
+        theirs = best[top["symbol"]]
+        at = bisect_right(theirs, top["update_id"], key=itemgetter(0))
+        if 0 < at < len(theirs):  # the recording may have begun, or ended, between the two streams
+            assert theirs[at - 1][1:] == tuple(top[name] for name in TOPS)
+            compared += 1
+    assert compared == updates
+    assert (told(done)["refused"], told(done).get("void_books")) == (0, None)
+
+
+def test_a_book_without_its_snapshot_is_void_and_gives_no_row(binance) -> None:
+    path = binance / "spot_btcusdt_20230405.jsonl.gz"
+    done = run("--channel", "spot", "--to", "book-tops", "--summary-json", path)
+    assert rows_of(done) == []
+    assert told(done)["books"] == 3_929
+    assert told(done)["void_books"] == ["BTCUSDT"]
+
+
+@pytest.mark.parametrize(("name", "books"), [("cf_20220227_ws", 3_679), ("cf_20220513_ws", 290)])
+def test_every_book_of_okx_has_the_checksum_that_the_venue_sent(captures, name, books) -> None:
+    path = captures / "okx" / f"{name}.jsonl.gz"
+    exchange = ("--exchange", "okx", "--channel", "linear")
+    done = run(*exchange, "--to", "book-tops", "--summary-json", path)
+    rows, summary = rows_of(done), told(done)
+    assert len(rows) == summary["books"] == summary["checksums_right"] == books
+    assert "book_gaps" not in summary
+    assert {row["unit"] for row in rows} == {"contracts"}
+
+
+def test_parallel_connections_that_cut_the_same_changes_differently_are_told_apart(
+    captures, tmp_path
+) -> None:
+    by_book: dict[str, list[dict]] = defaultdict(list)
+    for line in lines_of(captures / "okx" / "cf_20220227_ws.jsonl.gz"):
+        frame = json.loads(line)
+        if frame["arg"]["channel"] == "books-l2-tbt" and "data" in frame:
+            by_book[frame["arg"]["instId"]].append(frame)
+    first, *updates = max(by_book.values(), key=len)
+    assert len(updates) > 500
+    rng = random.Random(3)
+    received = [(0.0, first), (0.0, first)]
+    received += [(float(at), frame) for at, frame in enumerate(updates, start=1)]
+    at, came = 0, 0.0
+    while at < len(updates):
+        part = updates[at : at + rng.randrange(1, 4)]
+        at += len(part)
+        came = max(came, at + 3 * rng.random())
+        received.append((came, merged(part)))
+    received.sort(key=itemgetter(0))
+    path = tmp_path / "parallel.jsonl"
+    path.write_text("\n".join(json.dumps(frame) for _, frame in received))
+    exchange = ("--exchange", "okx", "--channel", "spot")
+    summary = told(run(*exchange, "--to", "book-tops", "--summary-json", path))
+    assert summary["checksums_right"] == summary["rows"] == summary["books"] == len(received)
+    assert "book_gaps" not in summary
+
+
+def merged(frames: list[dict]) -> dict:
+    """Return updates of one book as one, as another connection may send them."""
+    data = {**frames[-1]["data"][0]}
+    for side in ("bids", "asks"):
+        data[side] = list({row[0]: row for f in frames for row in f["data"][0][side]}.values())
+    return {**frames[-1], "data": [data]}
+
+
 def test_files_that_overlap_double_nothing(usdm) -> None:
     once = run("--channel", "linear", *usdm, "--intervals", "1m", "--summary-json")
     twice = run("--channel", "linear", usdm[0], *usdm, "--intervals", "1m", "--summary-json")
@@ -161,7 +261,7 @@ def test_spot_minutes_are_whole_and_proven(binance) -> None:
     rows = rows_of(done)
     assert [row["quality"] for row in rows] == ["gap", *["proven"] * 6, "assumed"]
     assert [row["closed"] for row in rows] == [True] * 7 + [False]
-    assert sum(row["trade_count"] for row in rows) == told(done)["events"]["trade"] == 3_144
+    assert sum(row["trade_count"] for row in rows) == told(done)["trades"] == 3_144
     for row, after in pairwise(rows):
         assert row["last_id"] + 1 == after["first_id"]
 
@@ -203,6 +303,8 @@ def test_refused_frames_fail_only_when_asked_to(binance) -> None:
     strict = run("--channel", "linear", path, "--to", "events", "--strict")
     assert strict.returncode == 1
     assert strict.stdout == lenient.stdout
+    for done in (lenient, strict):
+        assert json.loads(done.stderr.splitlines()[-1])["refused"] == 2
     assert "2 frames were refused" in strict.stderr.decode()
 
 

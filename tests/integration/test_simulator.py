@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -44,8 +45,13 @@ async def test_a_listener_gets_exactly_the_rows_that_the_truth_calls_sent(market
         if last:
             columns = told[last["s"]]
             at = columns["id"].index(last[key])
-            facts = [columns[c][at] for c in ("ts", "price", "qty", "side")]
-            assert facts == [last["T"], last["p"], last["q"], -1 if last["m"] else 1]
+            facts = [Decimal(columns[c][at]) for c in ("ts", "price", "qty", "side")]
+            assert facts == [
+                last["T"],
+                Decimal(last["p"]),
+                Decimal(last["q"]),
+                -1 if last["m"] else 1,
+            ]
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -118,7 +124,8 @@ async def test_the_kline_stream_closes_the_candles_of_the_truth():
         "L": "last_id",
     }
     for kline in closed:
-        assert {name: kline[k] for k, name in names.items()}.items() <= truth[kline["t"]].items()
+        row = truth[kline["t"]]
+        assert all(Decimal(kline[k]) == Decimal(row[name]) for k, name in names.items())
 
 
 def _start(*arguments):

@@ -7,6 +7,7 @@ from itertools import accumulate
 
 import pytest
 from simulated import (
+    CANONICAL,
     MARKETS,
     ask,
     connect_to,
@@ -21,6 +22,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 pytestmark = pytest.mark.integration
+
+UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @pytest.mark.parametrize(("market", "most"), [("spot", 5), ("linear", 10)])
@@ -51,10 +57,7 @@ async def test_who_answers_pings_stays_and_who_does_not_is_dropped():
                 await asyncio.wait_for(ws.recv(), 1.5)
             assert (await ask(ws, method="LIST_SUBSCRIPTIONS", id=1))[0]["id"] == 1
         reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
-        writer.write(
-            b"GET /linear/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        writer.write(b"GET /binance/linear/ws HTTP/1.1\r\nHost: x\r\n" + UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
         said = await asyncio.wait_for(reader.readuntil(b"Pong timeout"), 5)
         assert said[0] == 0x89  # a ping came first
@@ -66,9 +69,7 @@ async def test_a_client_that_does_not_read_is_dropped():
     async with simulating(**options) as (sim, http):
         _, writer = await asyncio.open_connection("127.0.0.1", sim.port, limit=1_024)
         writer.write(
-            b"GET /linear/market/ws/btcusdt@aggTrade HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
+            b"GET /binance/linear/market/ws/btcusdt@aggTrade HTTP/1.1\r\nHost: x\r\n" + UPGRADE
         )
         counts = []
         while counts[-2:] != [1, 0]:
@@ -87,7 +88,7 @@ async def test_connection_attempts_and_lifetime_are_limited():
             assert closed.value.rcvd.code == 1001
         async with connect_to(sim, "spot", "/ws"):
             pass
-        answer = await http.get("/spot/ws", headers={"Upgrade": "websocket"})
+        answer = await http.get("/binance/spot/ws", headers={"Upgrade": "websocket"})
         assert answer.status_code == 429
 
 
@@ -203,6 +204,62 @@ async def test_garbage_and_text_for_a_number_come_beside_the_real_trades():
     assert Decimal(json.loads(spoiled)["data"]["q"]) > 0
 
 
+@pytest.mark.parametrize("market", MARKETS)
+async def test_a_hole_loses_one_trade_and_the_ids_go_on(market):
+    async with simulating(symbols=1) as (sim, http), listen(sim, market, "BTCUSDT") as ws:
+        frames = await read_frames(ws, 5)
+        wish = {"kind": "hole", "market": market, "stream": "trades", "symbol": "BTCUSDT"}
+        assert await inflict(http, **wish) == 1
+        frames += await read_frames(ws, 60)
+        told = await fetch(http, "/sim/trades", market=market, symbol="BTCUSDT", limit=10_000)
+    key = CANONICAL[market][1]
+    ids = [f["data"][key] for f in frames]
+    (lost,) = set(range(ids[0], ids[-1])) - set(ids)
+    assert told["sent_ns"][told["id"].index(lost)] == 0
+    assert ids == sorted(ids)
+
+
+async def test_a_big_frame_is_one_true_trade_in_five_megabytes():
+    async with simulating(symbols=1) as (sim, http), listen(sim, "spot", "BTCUSDT") as ws:
+        await inflict(http, kind="big_frame", market="spot", symbol="BTCUSDT")
+        frames = []
+        while max(map(len, frames), default=0) < 5_000_000:
+            frames.append(await ws.recv())
+        (after,) = await read_frames(ws, 1)
+        told = await fetch(http, "/sim/trades", market="spot", symbol="BTCUSDT", limit=10_000)
+    ids = [json.loads(frame)["data"]["t"] for frame in frames] + [after["data"]["t"]]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert set(ids) <= set(told["id"])
+
+
+async def test_rest_refuses_for_a_while_and_bans_who_asks_on():
+    async with simulating(symbols=1) as (_sim, http):
+        assert await inflict(http, kind="rate_limit", market="spot", seconds=1) == 1
+        answers = [await http.get("/binance/spot/api/v3/time") for _ in range(6)]
+        assert [a.status_code for a in answers] == [429] * 3 + [418] * 3
+        assert {a.headers["retry-after"] for a in answers} == {"1"}
+        assert answers[0].json()["code"] == -1003
+        assert (await http.get("/binance/linear/fapi/v1/time")).status_code == 200
+        await asyncio.sleep(1.05)
+        assert (await http.get("/binance/spot/api/v3/time")).status_code == 200
+
+
+@pytest.mark.parametrize("words", ["depth@100ms", "bookTicker"])
+async def test_a_word_may_stand_for_the_price_of_a_book_too(words):
+    kind = "books" if words.startswith("depth") else "tickers"
+    async with (
+        simulating(symbols=1) as (sim, http),
+        listen(sim, "spot", "BTCUSDT", kind=words) as ws,
+    ):
+        await read_frames(ws, 3)
+        await http.post("/sim/stop")
+        await drain(ws)
+        assert await inflict(http, kind="text_number", market="spot", stream=kind) == 1
+        (spoiled,) = await drain(ws)
+    assert '"abc"' in spoiled
+    assert json.loads(spoiled)["data"]["s"] == "BTCUSDT"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -211,6 +268,9 @@ async def test_garbage_and_text_for_a_number_come_beside_the_real_trades():
         ("GET", "/sim/trades?market=moon&symbol=BTCUSDT", 400),
         ("GET", "/sim/trades?market=spot&symbol=NOSUCH", 400),
         ("GET", "/sim/trades?market=spot&symbol=BTCUSDT&limit=x", 400),
+        ("GET", "/sim/trades?market=spot&symbol=BTCUSDT&exchange=moon", 400),
+        ("GET", "/sim/state?exchange=okx", 400),
+        ("GET", "/sim/books?market=spot&symbol=NOSUCH", 400),
         ("GET", "/sim/klines?market=spot&symbol=BTCUSDT&interval_ms=0", 400),
         ("POST", "/sim/fault", 400),
     ],

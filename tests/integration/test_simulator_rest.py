@@ -54,8 +54,8 @@ async def test_rest_klines_and_the_truth_equal_a_fold_of_rest_aggregates(market)
                 http, "/sim/klines", market=market, symbol=symbol, interval_ms=60_000
             )
             fields = ("timestamp", "open", "high", "low", "close", "volume", "quote_volume")
-            assert [[*(r[f] for f in fields), r["trade_count"]] for r in told] == [
-                [*row[:6], row[7], row[8]] for row in klines if row[8]
+            assert [[Decimal(r[f]) for f in (*fields, "trade_count")] for r in told] == [
+                [Decimal(x) for x in (*row[:6], row[7], row[8])] for row in klines if row[8]
             ]
             assert told[-1]["last_id"] == (rows[-1]["a"] if market == "linear" else rows[-1]["l"])
 
@@ -86,19 +86,23 @@ async def test_aggregates_and_klines_can_be_asked_for_by_time():
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/spot/api/v3/klines?interval=1m", 400, -1102),
-        ("/spot/api/v3/klines?symbol=NOSUCH&interval=1m", 400, -1121),
-        ("/spot/api/v3/klines?symbol=BTCUSDT&interval=7m", 400, -1120),
-        ("/linear/fapi/v1/klines?symbol=BTCUSDT&interval=1s", 400, -1120),
-        ("/linear/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1501", 400, -1130),
-        ("/linear/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=1&startTime=2", 400, -1128),
-        ("/linear/fapi/v1/aggTrades?symbol=BTCUSDT&startTime=0&endTime=3600000", 400, -1127),
-        ("/spot/api/v3/aggTrades?symbol=BTCUSDT&startTime=9&endTime=3", 400, -1128),
-        ("/spot/api/v3/aggTrades?symbol=BTCUSDT&fromId=abc", 400, -1100),
-        ("/spot/api/v3/exchangeInfo?symbol=NOSUCH", 400, -1121),
-        ("/spot/fapi/v1/time", 404, None),
-        ("/spot/api/v3/nosuch", 404, None),
-        ("/moon/api/v3/time", 404, None),
+        ("/binance/spot/api/v3/klines?interval=1m", 400, -1102),
+        ("/binance/spot/api/v3/klines?symbol=NOSUCH&interval=1m", 400, -1121),
+        ("/binance/spot/api/v3/klines?symbol=BTCUSDT&interval=7m", 400, -1120),
+        ("/binance/linear/fapi/v1/klines?symbol=BTCUSDT&interval=1s", 400, -1120),
+        ("/binance/linear/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1501", 400, -1130),
+        ("/binance/linear/fapi/v1/aggTrades?symbol=BTCUSDT&fromId=1&startTime=2", 400, -1128),
+        (
+            "/binance/linear/fapi/v1/aggTrades?symbol=BTCUSDT&startTime=0&endTime=3600000",
+            400,
+            -1127,
+        ),
+        ("/binance/spot/api/v3/aggTrades?symbol=BTCUSDT&startTime=9&endTime=3", 400, -1128),
+        ("/binance/spot/api/v3/aggTrades?symbol=BTCUSDT&fromId=abc", 400, -1100),
+        ("/binance/spot/api/v3/exchangeInfo?symbol=NOSUCH", 400, -1121),
+        ("/binance/spot/fapi/v1/time", 404, None),
+        ("/binance/spot/api/v3/nosuch", 404, None),
+        ("/moon/spot/api/v3/time", 404, None),
     ],
 )
 async def test_wrong_parameters_are_refused_as_the_venue_does(path, status, code):
@@ -131,7 +135,9 @@ async def test_exchange_info_lists_traded_and_idle_symbols_with_their_scales(mar
 
 async def test_weight_is_reported_and_limited():
     async with simulating(symbols=1) as (_sim, http):
-        used = [(await http.get("/linear/fapi/v1/aggTrades?symbol=BTCUSDT")) for _ in range(125)]
+        used = [
+            (await http.get("/binance/linear/fapi/v1/aggTrades?symbol=BTCUSDT")) for _ in range(125)
+        ]
     weights = [int(a.headers["x-mbx-used-weight-1m"]) for a in used]
     assert weights[1] in (40, 20)  # 20 where a new minute began
     if weights == sorted(weights):  # no new minute began

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from processors.engine.engine import Engine
-from schemas.klines import Gap, Kline, Price, decode_gaps, decode_klines, decode_prices
+from schemas.klines import Gap, Kline, Price, decode_id_gaps, decode_klines, decode_prices
 from schemas.recompute import Recompute, decode_recompute
 from schemas.trades import SymbolTrades, TradeBatch
 
@@ -16,7 +16,7 @@ DECODERS = {
     "md.klines.v1": decode_klines,
     "md.klines-live.v1": decode_klines,
     "md.prices.v1": decode_prices,
-    "md.gaps.v1": decode_gaps,
+    "md.gaps.v1": decode_id_gaps,
     "md.recompute.v1": decode_recompute,
 }
 

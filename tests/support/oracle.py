@@ -11,6 +11,7 @@ class T(NamedTuple):
     qty: int
     side: int
     count: int = 1
+    uid: str = ""
 
 
 class Candle(NamedTuple):
@@ -27,9 +28,10 @@ class Candle(NamedTuple):
     last_id: int
 
 
-def candles_of(trades: Iterable[T], length: int) -> dict[int, Candle]:
+def candles_of(trades: Iterable[T], length: int, *, by_arrival: bool = False) -> dict[int, Candle]:
+    """Return the candles by open time; inside one millisecond ids tell the order, or arrival."""
     windows: dict[int, list[T]] = {}
-    for trade in sorted(set(trades), key=lambda t: (t.ts, t.id)):
+    for trade in sorted(dict.fromkeys(trades), key=lambda t: (t.ts, 0 if by_arrival else t.id)):
         windows.setdefault(trade.ts // length * length, []).append(trade)
     return {
         open_ms: Candle(

@@ -1,4 +1,4 @@
-"""A simulated Binance for one test, and a client that hides nothing of the wire."""
+"""Simulated exchanges for one test, and a client that hides nothing of the wire."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from simulator import Simulator, SimulatorOptions
 
 MARKETS = ("spot", "linear")
 CANONICAL = {"spot": ("trade", "t", ""), "linear": ("aggTrade", "a", "/market")}
-API = {"spot": "/spot/api/v3", "linear": "/linear/fapi/v1"}
+API = {"spot": "/binance/spot/api/v3", "linear": "/binance/linear/fapi/v1"}
 
 
 @asynccontextmanager
@@ -23,8 +23,9 @@ async def simulating(**options):
             yield sim, http
 
 
-def connect_to(sim, market, path):
-    return connect(sim.url(market) + path, max_queue=None, compression=None)
+def connect_to(sim, market, path, exchange="binance"):
+    url = sim.url(market, exchange=exchange) + path
+    return connect(url, max_queue=None, compression=None, max_size=None)
 
 
 def listen(sim, market, *symbols, kind=""):

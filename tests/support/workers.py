@@ -42,6 +42,7 @@ SERIES = [
     *((exchange, "linear", f"S{n}USDT") for exchange in ("binance", "kraken") for n in range(6)),
     ("binance", "spot", "Ё:1"),
 ]
+BY_ARRIVAL = ("kraken",)  # its ids only differ
 START_MS = 1_700_000_000_000
 UNREAL = 97  # every so many trades one counts in no candle
 JITTER_MS = 4_000
@@ -82,7 +83,8 @@ class Market:
     """
 
     def __init__(self, seed: int) -> None:
-        self.real: dict[Series, set[T]] = defaultdict(set)  # what came and counts, by symbol
+        # What came and counts, by symbol, in the order in which it came first.
+        self.real: dict[Series, dict[T, None]] = defaultdict(dict)
         self._random = random.Random(seed)
         self._now_ms = START_MS
         self._next_id = dict.fromkeys(SERIES, 1_000)
@@ -101,7 +103,7 @@ class Market:
                     groups[where].append((self._group(series, trades), series, trades))
             for (partition, exchange, channel, source), found in groups.items():
                 for _, series, trades in found:
-                    self.real[series].update(t for t in trades if t.id % UNREAL)
+                    self.real[series] |= dict.fromkeys(t for t in trades if t.id % UNREAL)
                 recv_ns, symbols = self._now_ms * 1_000_000, [group for group, _, _ in found]
                 yield partition, TradeBatch(exchange, channel, source, recv_ns, symbols)
 
@@ -149,6 +151,7 @@ class Market:
             qty=[t.qty * 10 ** (decimals // 2) for t in trades],
             side=[t.side for t in trades],
             flags=flags if any(flags) else 0,
+            ids="unique" if series[0] in BY_ARRIVAL else "dense",
         )
 
 
@@ -253,7 +256,9 @@ async def expected(settings: Settings, real: Real) -> dict[CandleKey, Kline]:
             ledger.take(Record(partition_for(key, PARTITIONS), 0, key, value))
     for series, trades in real.items():
         for length in lengths:
-            for open_ms, candle in candles_of(trades, length).items():
+            for open_ms, candle in candles_of(
+                trades, length, by_arrival=series[0] in BY_ARRIVAL
+            ).items():
                 assert numbers(ledger.final[*series, length, open_ms]) == candle
     return ledger.final
 

@@ -11,8 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
+from ingest.exchanges import EXCHANGES
+from ingest.plan import Share, enabled, kinds
 from runtime.env_example import env_example
 from runtime.settings import Settings
+from schemas.streams import KINDS
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.kafka.yml").read_text())
@@ -96,6 +99,55 @@ def test_every_streamer_variable_is_a_setting_with_a_good_value(name, monkeypatc
     settings = Settings()
     assert settings.kafka_bootstrap == "kafka:9092"
     assert settings.metrics_port == 9_100
+
+
+def ingestors(monkeypatch) -> dict[str, Settings]:
+    """Return the settings of each ingestor as its container has them."""
+    found = {}
+    for name, service in OURS.items():
+        if service["command"][1] != "ingest":
+            continue
+        with monkeypatch.context() as patch:
+            for variable, value in settings_of(service).items():
+                patch.setenv(variable, value)
+            found[name] = Settings(_env_file=None)
+    return found
+
+
+def test_every_exchange_is_streamed_and_its_shares_are_whole(monkeypatch):
+    shares: dict[str, list[str]] = {}
+    for settings in ingestors(monkeypatch).values():
+        shares.setdefault(settings.exchange, []).append(settings.exchange_share)
+    assert set(shares) == set(EXCHANGES)
+    for found in shares.values():
+        assert sorted(found) == [f"{i}/{len(found)}" for i in range(1, len(found) + 1)]
+
+
+def test_every_ingestor_has_a_symbol_that_its_exchange_could_name(monkeypatch):
+    for name, settings in ingestors(monkeypatch).items():
+        exchange = EXCHANGES[settings.exchange]
+        markets = enabled(settings, exchange)
+        assert {m.channel for m in markets} == set(exchange.markets), name
+        assert kinds(settings) == KINDS
+        share = Share(settings, exchange)
+        forms = [re.compile(market.symbol_form) for market in markets]
+        for symbol in settings.exchange_symbols:
+            assert any(form.fullmatch(symbol) for form in forms), symbol
+        for market, form in zip(markets, forms, strict=True):
+            mine = [s for s in settings.exchange_symbols if form.fullmatch(s)]
+            assert any(share(market.channel, symbol) for symbol in mine), name
+
+
+def test_ingestors_share_one_budget_and_wait_for_no_redis(monkeypatch):
+    found = ingestors(monkeypatch)
+    assert (
+        len({(s.redis_host, s.redis_port, s.redis_base, s.redis_main_key) for s in found.values()})
+        == 1
+    )
+    assert all(settings.redis_host in SERVICES for settings in found.values())
+    for name in found:
+        assert "redis" not in SERVICES[name]["depends_on"]
+        assert set(SERVICES[name]["profiles"]) <= set(SERVICES["redis"]["profiles"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -5,8 +5,10 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import Union
 
 import jsonschema
+import msgspec
 import pytest
 from market import group, klines_value, price_value, trade_batch, trades_value
 
@@ -19,10 +21,11 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = pages()
 SCHEMAS = described_schemas()
 EXAMPLES = example_records()
+GENERATED = {REPOSITORY / path for path in PAGES}
 WRITTEN = [
     path
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "BENCHMARKS.md")
-    if (path := REPOSITORY / name).exists()
+    for path in (*REPOSITORY.glob("*.md"), *sorted((REPOSITORY / "docs").glob("*.md")))
+    if path not in GENERATED
 ]
 FENCED = re.compile(r"^```(?:sh|bash|console)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -62,17 +65,21 @@ def test_every_setting_is_listed_with_a_meaning():
 def test_every_topic_has_a_valid_schema_and_a_record_that_fits_it(topic):
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[topic.name])
     assert topic.about in PAGES["docs/topics.md"]
-    fits(topic.name, EXAMPLES[topic.name])
+    assert len(EXAMPLES[topic.name]) == 1 + len(topic.also)
+    for example in EXAMPLES[topic.name]:
+        fits(topic.name, example)
+        msgspec.json.decode(example, type=Union[(topic.value, *topic.also)])
 
 
 @pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
 def test_every_field_that_is_missing_or_wrong_is_noticed(topic):
     schema = SCHEMAS[topic.name]
     validator = jsonschema.Draft202012Validator(schema)
-    record = loads(EXAMPLES[topic.name])
-    for name in schema["$defs"][topic.value.__name__]["required"]:
-        assert not validator.is_valid({k: v for k, v in record.items() if k != name})
-        assert not validator.is_valid({**record, name: {"un": "expected"}})
+    for value, example in zip((topic.value, *topic.also), EXAMPLES[topic.name], strict=True):
+        record = loads(example)
+        for name in schema["$defs"][value.__name__]["required"]:
+            assert not validator.is_valid({k: v for k, v in record.items() if k != name})
+            assert not validator.is_valid({**record, name: {"un": "expected"}})
 
 
 def test_what_the_worker_publishes_fits_the_schemas():

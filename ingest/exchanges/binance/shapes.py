@@ -1,6 +1,6 @@
 """What else Binance is known to send: recognised by name or by keys, and left alone.
 
-Recordings mix these with the trades, and a socket may deliver them; a dead letter is for what
+Recordings mix these with the rows, and a socket may deliver them; a dead letter is for what
 nobody can name.
 """
 
@@ -8,23 +8,17 @@ from collections.abc import Mapping
 
 EVENTS = frozenset(
     {
-        "depthUpdate",
-        "bookTicker",
-        "kline",
         "continuous_kline",
         "indexPrice_kline",
         "markPrice_kline",
-        "markPriceUpdate",
         "indexPriceUpdate",
         "assetIndexUpdate",
         "compositeIndex",
         "contractInfo",
         "tradingSession",
-        "forceOrder",
         "blockTrade",
         "avgPrice",
         "referencePrice",
-        "24hrTicker",
         "24hrMiniTicker",
         "1hTicker",
         "4hTicker",

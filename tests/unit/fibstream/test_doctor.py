@@ -14,7 +14,7 @@ from fibstream import doctor
 from fibstream.doctor import configuration, machine, services
 from fibstream.doctor.finding import Finding, ok, warn
 from ingest.exchanges import EXCHANGES
-from runtime.errors import Misconfigured
+from runtime.errors import Misconfigured, Poison
 from runtime.settings import Settings
 
 
@@ -140,8 +140,17 @@ def test_good_settings_are_one_finding() -> None:
         ({"enabled_consumers": ("clickhous",)}, "ENABLED_CONSUMERS", "'clickhous'", "clickhouse"),
         ({"kafka_bootstrap": "nowhere"}, "KAFKA_BOOTSTRAP", "'nowhere'", "host:port"),
         ({"clickhouse_url": "ftp://x"}, "CLICKHOUSE_URL", "not an http", "http://user"),
-        ({"binance_linear_ws_url": "http://x"}, "BINANCE_LINEAR_WS_URL", "http://x", "Correct"),
+        ({"exchange_linear_ws_url": "http://x"}, "EXCHANGE_LINEAR_WS_URL", "http://x", "Correct"),
         ({"enable_linear_stream": False}, "ENABLE_LINEAR_STREAM", "no channel", "SPOT"),
+        ({"stream_kinds": ("trade",)}, "STREAM_KINDS", "'trade'", "trades"),
+        ({"exchange_share": "3/2"}, "EXCHANGE_SHARE", "'3/2'", "1/1"),
+        ({"exchange_share": "half"}, "EXCHANGE_SHARE", "'half'", "1/1"),
+        (
+            {"exchange_spot_rest_url": "x", "enable_spot_stream": True},
+            "EXCHANGE_SPOT_REST_URL",
+            "'x'",
+            "empty",
+        ),
     ],
 )
 def test_a_setting_that_means_nothing_is_named(settings, setting, told, remedy) -> None:
@@ -149,11 +158,6 @@ def test_a_setting_that_means_nothing_is_named(settings, setting, told, remedy) 
     assert (finding.state, finding.setting) == ("fail", f"STREAMER_{setting}")
     assert told in finding.finding
     assert remedy in finding.remedy
-
-
-@pytest.mark.parametrize("symbol", ["BTCUSDT", "1000PEPEUSDT", "BTCUSDT_260925", "币安人生USDT"])
-def test_names_of_the_venue_are_symbols(symbol) -> None:
-    assert only(ask(configuration.settings, exchange_symbols=(symbol,))).state == "ok"
 
 
 def test_several_meaningless_settings_are_all_named() -> None:
@@ -262,6 +266,105 @@ def test_a_missing_browser_is_a_developers_concern(monkeypatch) -> None:
     assert only(ask(machine.browser)).state == "warn"
 
 
-def test_every_exchange_and_channel_has_a_probe() -> None:
-    probes = {name: set(channels) for name, channels in services.PROBES.items()}
-    assert probes == {name: set(exchange.markets) for name, exchange in EXCHANGES.items()}
+MARKETS = [
+    (exchange, market) for exchange in EXCHANGES.values() for market in exchange.markets.values()
+]
+CLOCKS = [market.clock for _, market in MARKETS if market.clock]
+WITHOUT_CLOCK = {("hyperliquid", "linear")}
+
+
+def test_which_markets_tell_no_time_is_known() -> None:
+    found = {(e.name, m.channel) for e, m in MARKETS if m.clock is None}
+    assert found == WITHOUT_CLOCK, "fill in Market.clock, or say here that the venue has none"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "body", "ms"),
+    [
+        ("binance", b'{"serverTime":1499827319559}', 1_499_827_319_559),
+        (
+            "bybit",
+            (
+                b'{"retCode":0,"retMsg":"OK","result":{"timeSecond":"1688639403","timeNano":'
+                b'"1688639403423213947"},"retExtInfo":{},"time":1688639403423}'
+            ),
+            1_688_639_403_423,
+        ),
+        ("okx", b'{"code":"0","msg":"","data":[{"ts":"1597026383085"}]}', 1_597_026_383_085),
+        (
+            "kraken",
+            b'{"error":[],"result":{"unixtime":1688669448,"rfc1123":"Thu,  6 Jul 23"}}',
+            1_688_669_448_000,
+        ),
+    ],
+)
+def test_the_documented_answer_tells_the_time(exchange, body, ms) -> None:
+    for market in EXCHANGES[exchange].markets.values():
+        assert market.clock.read(body) == ms
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{}", b"[]", b"null", b"<html>", b"\xff", b"[" * 5_000),
+        *(b'{"serverTime":"noon"}', b'{"serverTime":1499827319}', b'{"retCode":1,"time":0}'),
+        *(b'{"retCode":10006,"time":1688639403423}', b'{"data":[]}', b'{"data":[{"ts":"x"}]}'),
+        b'{"error":["EGeneral:Internal error"]}',
+    ],
+)
+def test_another_answer_is_no_time(clock, body) -> None:
+    with pytest.raises(Poison):
+        clock.read(body)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbols"),
+    [
+        ("binance", ["BTCUSDT", "1000PEPEUSDT", "币安人生USDT"]),
+        ("bybit", ["BTCUSDT", "BTCPERP", "BTCUSDT-25DEC26"]),
+        ("okx", ["BTC-USDT", "BTC-USDT-SWAP"]),
+        ("hyperliquid", ["BTC", "kPEPE", "xyz:SP500"]),
+        ("kraken", ["BTC/USD"]),
+    ],
+)
+def test_each_exchange_names_symbols_its_own_way(exchange, symbols) -> None:
+    ask_for = {"exchange": exchange, "enable_spot_stream": True, "exchange_symbols": symbols}
+    assert only(ask(configuration.settings, **ask_for)).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "guess"),
+    [
+        ("okx", "BTCUSDT", "docs/venues.md"),
+        ("okx", "btc/usdt", "Did you mean BTC-USDT?"),
+        ("okx", "BTC-USDT-swap", "Did you mean BTC-USDT-SWAP?"),
+        ("bybit", "btc/usdt", "Did you mean BTCUSDT?"),
+        ("hyperliquid", "BTC-PERP", "Did you mean BTCPERP?"),
+        ("kraken", "XBTUSD", "docs/venues.md"),
+    ],
+)
+def test_a_name_of_another_exchange_is_told(exchange, symbol, guess) -> None:
+    ask_for = {"exchange": exchange, "enable_spot_stream": True, "exchange_symbols": (symbol,)}
+    finding = only(ask(configuration.settings, **ask_for))
+    assert finding.setting == "STREAMER_EXCHANGE_SYMBOLS"
+    assert guess in finding.remedy
+
+
+def test_what_will_be_streamed_is_said() -> None:
+    finding = only(ask(configuration.streams, exchange="bybit", stream_kinds=("all",)))
+    assert finding.state == "ok"
+    assert "linear trades, books, tickers, funding, open-interest, liquidations" in finding.finding
+
+
+def test_a_kind_that_the_exchange_lacks_is_told() -> None:
+    named = {"exchange": "kraken", "enable_spot_stream": True, "exchange_symbols": ("BTC/USD",)}
+    finding = only(ask(configuration.streams, **named, stream_kinds=("trades", "funding")))
+    assert finding.state == "warn"
+    assert "kraken has no funding on spot" in finding.finding
+    assert only(ask(configuration.streams, **named, stream_kinds=("all",))).state == "ok"
+
+
+def test_bad_settings_are_told_once() -> None:
+    for bad in ({"exchange": "x"}, {"stream_kinds": ("x",)}, {"enable_linear_stream": False}):
+        assert ask(configuration.streams, **bad) == []

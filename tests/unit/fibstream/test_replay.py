@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from decimal import Decimal
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,44 +14,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from oracle import Candle, T, candles_of
+from recordings import START_MS, frame, replay, steady, write_recording
 
-from fibstream.replay import Replay, ReplayOptions
+from fibstream.replay import Replay
 from fibstream.replay import candles as replayed
 from fibstream.replay.candles import HeldRows
 from fibstream.replay.summary import OTHER, REASONS_MAX, Summary
 from fibstream.replay.tape import Tape, stamp_ns
 from runtime.errors import Misconfigured
-from runtime.settings import Settings
 
-START_MS = 1_700_000_003_217
 SECOND_MS = 1_000
 GRACE_MS = 80
-
-
-def frame(t: T, symbol: str = "BTCUSDT") -> bytes:
-    event = {
-        "e": "aggTrade",
-        "E": t.ts + 5,
-        "s": symbol,
-        "a": t.id,
-        "p": f"{t.price / 100:.2f}",
-        "q": f"{t.qty / 1000:.3f}",
-        "f": t.id * 10,
-        "l": t.id * 10 + t.count - 1,
-        "T": t.ts,
-        "m": t.side < 0,
-    }
-    return json.dumps({"stream": f"{symbol.lower()}@aggTrade", "data": event}).encode()
-
-
-def steady(count: int, step_ms: int = 500, start_ms: int = START_MS) -> list[T]:
-    return [T(100 + i, start_ms + i * step_ms, 2_800_000 + i, 1 + i, 1) for i in range(count)]
-
-
-def replay(*files, intervals: str = "1s,1m,2m", **changes) -> Replay:
-    options = {"exchange": "binance", "channel": "linear", "to": "klines", "settings": Settings()}
-    named = [str(file) for file in files]
-    return Replay(ReplayOptions(**{**options, "files": named, "intervals": intervals, **changes}))
 
 
 def candles(run: Replay) -> list[dict]:
@@ -59,17 +33,7 @@ def candles(run: Replay) -> list[dict]:
 
 @pytest.fixture
 def record(tmp_path):
-    """Write frames, and the times of their receipt, as a recorder would."""
-
-    def write(name: str, frames, recv_ms=None):
-        path = tmp_path / f"{name}.jsonl.gz"
-        path.write_bytes(gzip.compress(b"".join(f + b"\n" for f in frames)))
-        if recv_ms is not None:
-            stamps = "".join(f"{ms}000\n" for ms in recv_ms).encode()
-            (tmp_path / f"{name}.recv_ts.gz").write_bytes(gzip.compress(stamps))
-        return path
-
-    return write
+    return partial(write_recording, tmp_path)
 
 
 # -- the tape
@@ -152,7 +116,7 @@ def test_events_are_exact_rows_and_come_once(record) -> None:
     run = replay(path, again, to="events")
     rows = list(run.rows())
     assert rows[0].decode() == (
-        '{"exchange":"binance","channel":"linear","symbol":"BTCUSDT","id":100,'
+        '{"exchange":"binance","channel":"linear","kind":"trades","symbol":"BTCUSDT","id":100,'
         f'"ts":{START_MS},"price":28000.00,"qty":0.001,"side":1,"flags":0,'
         '"first":1000,"last":1000}\n'
     )
@@ -167,7 +131,8 @@ def test_a_refused_frame_is_told_with_its_reason_and_place(record) -> None:
     run = replay(path, to="events")
     assert len(list(run.rows())) == 1
     told = run.summary.as_dict()
-    assert told["events"] == {"aggTrade": 1, "ack": 1}
+    assert (told["events"], told["control"], told["trades"]) == (1, 1, 1)
+    assert told["control_kinds"] == {"ack": 1}
     assert told["refused"] == 3
     assert [(r["count"], r["first"]) for r in told["refusals"]] == [
         (1, f"{path}:2"),
@@ -344,7 +309,7 @@ def test_windows_that_do_not_nest_close_in_time(record) -> None:
     [
         ({"exchange": "krakenx"}, "--exchange", "binance"),
         ({"channel": "options"}, "--channel", "spot, linear"),
-        ({"to": "books"}, "--to", "events, klines"),
+        ({"to": "books"}, "--to", "events, klines, book-tops"),
         ({"intervals": "7x"}, "--intervals", "'7x'"),
         ({"intervals": ""}, "--intervals", "1m"),
     ],

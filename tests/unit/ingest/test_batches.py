@@ -13,7 +13,7 @@ from schemas.trades import decode_batch, encode_batch, rows
 
 def trade(
     id_: int = 1, price: str = "1.5", qty: str = "2", *, symbol: str = "A", side: int = 1, flags=0,
-    first: int | None = None, last: int | None = None,
+    first: int | None = None, last: int | None = None, uid: str = "",
 ) -> TradeRow:  # fmt: skip
     return TradeRow(
         "trade",
@@ -26,6 +26,7 @@ def trade(
         flags,
         id_ if first is None else first,
         id_ if last is None else last,
+        uid,
     )
 
 
@@ -114,3 +115,31 @@ def test_records_are_bounded_and_stay_in_order(monkeypatch) -> None:
     assert [len(b) for b in drained] == [4, 4, 2]
     assert [i for b in drained for i in b.symbols[0].id] == list(range(10))
     assert [b.recv_ns for b in drained] == [103, 107, 109]
+
+
+def test_textual_ids_make_a_column_only_where_there_are_any() -> None:
+    it = Collector("bybit", "linear", partition_of=lambda _: 0, ids="unique")
+    for id_, symbol, uid in ((1, "A", ""), (2, "A", "x"), (3, "A", ""), (4, "B", "")):
+        it.add(trade(id_, symbol=symbol, uid=uid), 0)
+    ((_, batch),) = it.drain()
+    assert [(g.symbol, g.ids, g.uid) for g in batch.symbols] == [
+        ("A", "unique", ["", "x", ""]),
+        ("B", "unique", None),
+    ]
+
+
+def test_ranges_are_always_told() -> None:
+    it = Collector("okx", "spot", partition_of=lambda _: 0, ids="range")
+    it.add(trade(1), 0)
+    ((_, batch),) = it.drain()
+    group = decode_batch(encode_batch(batch)).symbols[0]
+    assert (group.ids, group.first, group.last) == ("range", [1], [1])
+
+
+def test_the_size_of_a_contract_is_told_where_it_is_not_one_coin() -> None:
+    sizes = {"A": "0.01", "B": "1"}
+    it = Collector("okx", "linear", partition_of=lambda _: 0, contract_sizes=sizes)
+    for symbol in "ABC":
+        it.add(trade(symbol=symbol), 0)
+    ((_, batch),) = it.drain()
+    assert [group.contract_size for group in batch.symbols] == ["0.01", None, None]

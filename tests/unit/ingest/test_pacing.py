@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.feed import packed
 from ingest.pacing import BACKOFF_MAX_S, Budget, backoff_s, retry_after_s
 
 
@@ -34,13 +33,3 @@ def test_a_budget_is_never_overspent(pauses_s: list[float]) -> None:
 )  # fmt: skip
 def test_the_venue_says_how_long(status: int, header: str | None, pause_s: float) -> None:
     assert retry_after_s(status, header) == pause_s
-
-
-@given(st.integers(0, 900), st.integers(1, 200))
-def test_streams_are_packed_evenly_and_none_is_lost(count: int, size: int) -> None:
-    streams = [f"s{i}" for i in range(count)]
-    sockets = packed(streams, size)
-    assert sorted(s for part in sockets for s in part) == sorted(streams)
-    assert len(sockets) == -(-count // size)
-    assert all(0 < len(part) <= size for part in sockets)
-    assert not sockets or max(map(len, sockets)) - min(map(len, sockets)) <= 1

@@ -12,8 +12,7 @@ import ingest.publisher
 from ingest.batches import Collector
 from ingest.decimals import digits
 from ingest.exchanges.base import TradeRow
-from ingest.exchanges.binance import EXCHANGE, SPOT
-from ingest.intake import Intake
+from ingest.outgoing import TradeRecords
 from ingest.publisher import (
     DEAD_LETTER_BYTES_MAX,
     DEAD_LETTERS_PER_S_MAX,
@@ -37,7 +36,7 @@ class Producer:
         self.records: list[tuple[str, int, bytes]] = []
         self.futures: list[asyncio.Future[object]] = []
 
-    async def send(self, topic: str, value: bytes | None = None, *, partition: int | None = None):
+    async def send(self, topic, value=None, *, key=None, partition=None):
         if self.refusals:
             raise self.refusals.pop(0)
         self.records.append((topic, partition, value))
@@ -59,7 +58,7 @@ def trade(id_: int) -> TradeRow:
 def setup(producer: Producer, rows_max: int = 1_000) -> tuple[Publisher, Callable[..., None]]:
     collector = Collector("binance", "spot", partition_of=lambda _: 3)
     publisher = Publisher(
-        producer, [collector], topic="t", dead_letters_topic="d", rows_max=rows_max
+        producer, [TradeRecords(collector, "t")], dead_letters_topic="d", rows_max=rows_max
     )
 
     def take(*ids: int) -> None:
@@ -152,23 +151,6 @@ async def test_dead_letters_that_wait_for_kafka_are_bounded(monkeypatch) -> None
     for _ in range(100):  # one a second: within the rate, and nobody flushes
         publisher.set_aside(DeadLetter(reason="r", source="s", payload=b"y", recv_ns=1))
     assert len(publisher._dead_letters) == 25
-
-
-async def test_a_broken_frame_between_two_trades_costs_neither() -> None:
-    producer = Producer()
-    collector = Collector("binance", "spot", partition_of=lambda _: 0)
-    publisher = Publisher(producer, [collector], topic="t", dead_letters_topic="d")
-    intake = Intake(EXCHANGE, SPOT, collector, publisher)
-    task = asyncio.create_task(publisher.run())
-    good = b'{"e":"trade","s":"A","t":%d,"p":"1.5","q":"2","T":1700000000000,"m":true}'
-    other = good.replace(b'"trade"', b'"aggTrade"') % 3  # of another stream: its ids do not mix
-    other = other.replace(b'"t":', b'"f":1,"l":1,"a":')
-    for frame in (other, good % 1, b'{"e":"trade"', good % 1, good % 2, b'{"result":null,"id":9}'):
-        intake.take(frame, 77, "ws://x")
-    await finish(publisher, task)
-    assert producer.ids() == [1, 2]
-    (letter,) = [decode_dead_letter(value) for topic, _, value in producer.records if topic == "d"]
-    assert (letter.payload, letter.source, letter.recv_ns) == (b'{"e":"trade"', "ws://x", 77)
 
 
 def test_the_tick_grows_with_the_load() -> None:

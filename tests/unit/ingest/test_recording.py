@@ -1,12 +1,13 @@
 """Recorded frames through the production parser."""
 
 import gzip
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from ingest.exchanges.base import Other, TradeRow
+from ingest.exchanges.base import KIND_OF, BookRow, Other, TradeRow
 from ingest.recording import Refused, batch_of, read_events, read_frames
 from runtime.errors import Misconfigured
 from schemas.trades import Flag, rows
@@ -14,7 +15,13 @@ from schemas.trades import Flag, rows
 
 def told(folder: Path, name: str, channel: str = "linear") -> Counter:
     events = read_events(read_frames(folder / "binance" / name), "binance", channel)
-    return Counter("refused: " + e.reason if isinstance(e, Refused) else e.kind for e in events)
+    return Counter(name_of(event) for event in events)
+
+
+def name_of(event) -> str:
+    if isinstance(event, Refused):
+        return f"refused: {event.reason}"
+    return event.kind if isinstance(event, Other) else KIND_OF[type(event)]
 
 
 def refusals(counted: Counter) -> list[str]:
@@ -32,7 +39,7 @@ def refusals(counted: Counter) -> list[str]:
 def test_a_recorded_stream_is_read_without_a_refusal(captures, name, channel, trades, frames):
     counted = told(captures, name, channel)
     assert refusals(counted) == []
-    assert counted["trade"] == trades
+    assert counted["trades"] == trades
     assert counted.total() == frames
 
 
@@ -74,6 +81,41 @@ def test_two_streams_of_one_symbol_never_mix() -> None:
     events = list(read_events([TRADE % (1, b"1.5"), AGG, TRADE % (2, b"1.5")], "binance", "spot"))
     assert [e.kind for e in events] == ["trade", "aggTrade_beside_trade", "trade"]
     assert isinstance(events[1], Other)
+
+
+DEPTH = b'{"e":"depthUpdate","E":1700000000000,"s":"%s","U":1,"u":2,"b":[["1","2"]],"a":[]}'
+SNAPSHOT = b'{"lastUpdateId": 7, "bids": [["1.5", "2"]], "asks": []}'
+
+
+def books(*lines: bytes, channel: str = "spot") -> list[tuple[str, bool]]:
+    events = read_events(lines, "binance", channel, lambda: 123)
+    return [(e.symbol, e.is_snapshot) for e in events if isinstance(e, BookRow)]
+
+
+def test_an_inline_snapshot_belongs_to_the_only_book_of_the_recording() -> None:
+    assert books(DEPTH % b"A", SNAPSHOT, DEPTH % b"A") == [("A", False), ("A", True), ("A", False)]
+    (event,) = read_events([SNAPSHOT], "binance", "spot")
+    assert event == Other("depth_snapshot")
+
+
+def test_an_inline_snapshot_before_its_book_waits_for_the_name() -> None:
+    events = list(read_events([SNAPSHOT, AGG, DEPTH % b"A"], "binance", "spot", lambda: 123))
+    assert [name_of(e) for e in events] == ["trades", "books", "books"]
+    assert (events[1].symbol, events[1].last_id, events[1].ts) == ("A", 7, 123)
+
+
+def test_an_inline_snapshot_among_several_books_is_nobodys() -> None:
+    assert books(DEPTH % b"A", DEPTH % b"B", SNAPSHOT) == [("A", False), ("B", False)]
+
+
+@pytest.mark.parametrize(
+    ("channel", "symbol"), [("spot", ["A"]), ("linear", [])], ids=["its own", "another market"]
+)
+def test_a_wrapped_snapshot_is_named_by_the_url_that_it_answers(channel, symbol) -> None:
+    url = b"https://x/api/v3/depth?limit=9&symbol=A"
+    line = b'{"ts":1.5,"url":"%s","raw":%s}' % (url, json.dumps(SNAPSHOT.decode()).encode())
+    query = b'{"path":"/api/v3/depth","query":"symbol=A","data":%s}' % SNAPSHOT
+    assert books(line, query, channel=channel) == [(s, True) for s in symbol * 2]
 
 
 @pytest.mark.parametrize(

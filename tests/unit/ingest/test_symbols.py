@@ -2,7 +2,7 @@ import pytest
 
 from ingest import endpoints, symbols
 from ingest.exchanges.base import Instrument
-from ingest.exchanges.binance import EXCHANGE, LINEAR, SPOT
+from ingest.exchanges.binance import LINEAR, SPOT
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
 
@@ -64,18 +64,18 @@ def test_the_busiest_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "http://x", "ws://", "ws://h:0", "ws://h:99999", "ws://[::1", "//h"]
+    "url", ["nonsense", "http://x", "ws://", "ws://h:0", "ws://h:99999", "ws://[::1", "//h"]
 )
 def test_a_wrong_url_is_the_operators_error(url: str) -> None:
-    settings = Settings(binance_spot_ws_url=url)
+    settings = Settings(exchange_spot_ws_url=url)
     with pytest.raises(Misconfigured) as refused:
-        endpoints.socket(settings, EXCHANGE, SPOT)
-    assert refused.value.setting == "STREAMER_BINANCE_SPOT_WS_URL"
+        endpoints.socket(settings, SPOT)
+    assert refused.value.setting == "STREAMER_EXCHANGE_SPOT_WS_URL"
 
 
 def test_a_base_url_may_have_a_path() -> None:
     settings = Settings(
-        binance_linear_rest_url="http://127.0.0.1:8/linear/", binance_linear_ws_url="wss://h"
+        exchange_linear_rest_url="http://127.0.0.1:8/linear/", exchange_linear_ws_url="wss://h"
     )
-    assert endpoints.rest(settings, EXCHANGE, LINEAR).url == "http://127.0.0.1:8/linear"
-    assert endpoints.socket(settings, EXCHANGE, LINEAR).url == "wss://h"
+    assert endpoints.rest(settings, LINEAR).url == "http://127.0.0.1:8/linear"
+    assert endpoints.socket(settings, LINEAR).url == "wss://h"

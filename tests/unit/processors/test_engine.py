@@ -153,3 +153,10 @@ def test_many_candles_and_gaps_at_once_leave_in_records_that_any_broker_takes() 
     due = fold.outputs()
     assert len(due["klines"]) == len(rows) - 1
     assert sum(gap.state == "found" for gap in due["gaps"]) == len(rows) - 1
+
+
+def test_past_trades_told_on_subscribing_teach_no_skew() -> None:
+    fold = Fold(1_000)
+    fold.take(trades(*run(1, 100)), recv_ms=BASE_MS + 50_000)
+    fold.close_quiet(1_000 + GRACE_MS)
+    assert len(fold.klines()) == 1

@@ -13,7 +13,7 @@ from processors.engine.ids import Missing, SeenIds
 def seen(*trades: tuple[int, int]) -> SeenIds:
     found = SeenIds()
     for id_, ms in trades:
-        found.admit(id_, ms)
+        found.admit(id_, id_, ms)
     return found
 
 
@@ -89,7 +89,7 @@ TRANSITIONS = {
 )
 def test_transition(before, trade, answer, missing) -> None:
     found = seen(*before)
-    assert found.admit(*trade) == answer
+    assert found.admit(trade[0], *trade) == answer
     if missing is not None:
         assert found.missing == missing
 
@@ -108,21 +108,48 @@ def test_the_oldest_range_is_given_up_at_the_limit_and_stays_unproven(monkeypatc
     monkeypatch.setattr(ids, "MISSING_RANGES_MAX", 2)
     found = seen((1, 10), (3, 30), (5, 50))
     assert found.forget_oldest() is None
-    found.admit(7, 70)
+    found.admit(7, 7, 70)
     assert found.forget_oldest() == Missing(2, 2, 10, 30)
     assert found.forget_oldest() is None
     assert [gap.first for gap in found.missing] == [4, 6]
-    assert found.admit(2, 20) == (False, None, None)  # counts as a duplicate from now on
+    assert found.admit(2, 2, 20) == (False, None, None)  # counts as a duplicate from now on
     assert found.missing_in(0, 15) == 1
     assert found.missing_in(35, 45) == 1
     assert found.missing_in(80, 90) == 0
+
+
+RANGES = {  # of 10..12 and 20..24, so that 13..19 are missing
+    "again": (10, 12, False, [(13, 19)]),
+    "a part of one": (11, 11, False, [(13, 19)]),
+    "half seen, half missing": (12, 14, False, [(13, 19)]),
+    "half missing, half seen": (18, 20, False, [(13, 19)]),
+    "all that is missing, and more": (12, 20, False, [(13, 19)]),
+    "the missing one": (13, 19, True, []),
+    "in the middle": (15, 17, True, [(13, 14), (18, 19)]),
+    "at the left": (13, 14, True, [(15, 19)]),
+    "beyond the end, half seen": (24, 26, False, [(13, 19)]),
+    "next": (25, 30, True, [(13, 19)]),
+    "with a hole": (27, 27, True, [(13, 19), (25, 26)]),
+    "history that joins": (8, 9, True, [(13, 19)]),
+    "history, half seen": (8, 10, False, [(13, 19)]),
+    "history with a hole": (5, 6, True, [(7, 9), (13, 19)]),
+}
+
+
+@pytest.mark.parametrize(("first", "last", "is_new", "missing"), RANGES.values(), ids=RANGES)
+def test_a_trade_of_several_ids_is_taken_when_none_was_seen(first, last, is_new, missing) -> None:
+    found = SeenIds()
+    found.admit(10, 12, 100)
+    found.admit(20, 24, 200)
+    assert found.admit(first, last, 150).is_new is is_new
+    assert [(gap.first, gap.last) for gap in found.missing] == missing
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers())
 def test_every_id_is_new_once_and_what_is_missing_is_what_never_came(arrivals, seed) -> None:
     found, came, rng = SeenIds(), set(), Random(seed)
     for id_ in arrivals:
-        is_new, _, _ = found.admit(id_, rng.randrange(1_000))
+        is_new, _, _ = found.admit(id_, id_, rng.randrange(1_000))
         assert is_new == (id_ not in came)
         came.add(id_)
     missing = {id_ for gap in found.missing for id_ in range(gap.first, gap.last + 1)}

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.engine.engine import Engine
-from processors.engine.state import UnknownState, dump, load
+from processors.engine.recent import CHUNK_IDS
+from processors.engine.state import UnknownState, dump, is_slot, load, slot_key, symbol_of
 from schemas.topics import symbol_key
+from schemas.trades import SymbolTrades
 
 KEY = symbol_key("binance", "linear", "S")
 DAYS_30_MS = 30 * 86_400_000
@@ -156,3 +158,47 @@ def test_only_what_changed_since_the_last_checkpoint_is_written() -> None:
     fold.take(trades(*run(2, 200), symbol="B"))
     assert list(saved(fold)) == [symbol_key("binance", "linear", "B")]
     assert isinstance(fold.engine, Engine)
+
+
+def unique(count: int, ms: int = 0) -> SymbolTrades:
+    return trades(*((n * 7 % 1_009, ms + n, 1, 1, 1) for n in range(count)), ids="unique")
+
+
+def test_recent_ids_come_before_the_state_that_counts_on_them() -> None:
+    fold = Fold(1_000)
+    fold.take(unique(300))
+    fold.outputs()
+    keys = [key for _, key, _ in fold.engine.take_dirty()]
+    assert keys[-1] == KEY
+    assert all(is_slot(key) and symbol_of(key) == KEY for key in keys[:-1])
+    assert len(keys) == 1 + -(-300 // CHUNK_IDS)
+
+
+def test_a_repeat_after_a_restart_counts_once() -> None:
+    fold = Fold(1_000, MINUTE_MS)
+    fold.take(unique(300))
+    again = reborn(fold, 1_000, MINUTE_MS)
+    again.take(unique(301))
+    assert {k.trade_count for k in again.finish()} == {301}
+
+
+def test_a_state_whose_recent_ids_are_gone_is_refused() -> None:
+    fold = Fold(1_000)
+    fold.take(unique(3))
+    written = saved(fold)
+    with pytest.raises(UnknownState):
+        load(KEY, written[KEY], (1_000,), {})
+    assert dump(load(KEY, written[KEY], (1_000,), written)) == written[KEY]
+
+
+def test_a_symbol_that_looks_like_a_key_of_recent_ids_is_told_apart() -> None:
+    assert symbol_of(slot_key(12, b"kraken:spot:#1#A:B#")) == b"kraken:spot:#1#A:B#"
+    assert symbol_of(b"kraken:spot:#1#A") == b"kraken:spot:#1#A"
+
+
+def test_a_state_of_the_first_release_has_dense_ids() -> None:
+    fold = Fold(1_000)
+    fold.take(trades(*run(1, 100)))
+    record = orjson.loads(saved(fold)[KEY])
+    del record["rule"]
+    assert load(KEY, orjson.dumps(record), (1_000,)).rule == "dense"

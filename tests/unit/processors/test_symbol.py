@@ -4,8 +4,20 @@ import pytest
 from folding import BASE_MS, END_OF_TIME_MS, GRACE_MS, MINUTE_MS, Fold, run, trades
 
 from processors.engine import ids
-from processors.engine.symbol import CORRECTION_MS
-from schemas.trades import Flag
+from processors.engine.windows import CORRECTION_MS
+from schemas.trades import Flag, SymbolTrades
+
+
+def ranges(*rows: tuple[int, int, int], **changes: object) -> SymbolTrades:
+    """Trades of (first id, last id, time), a unit each."""
+    return trades(
+        *((last, ms, 100 + last, 1, 1) for _, last, ms in rows),
+        first=[first for first, _, _ in rows],
+        last=[last for _, last, _ in rows],
+        ids="range",
+        **changes,
+    )
+
 
 # -- closing
 
@@ -247,3 +259,125 @@ def test_a_candle_of_years_of_trades_ends_with_the_clock() -> None:
     fold.take(trades(*run(1, 0)))
     fold.engine.close_quiet(END_OF_TIME_MS, {0})
     assert len(fold.klines()) == 1
+
+
+# -- other rules of ids
+
+
+def test_ranges_are_whole_when_each_begins_where_the_one_before_ended() -> None:
+    fold = Fold(1_000)
+    fold.take(ranges((1, 3, 100), (4, 4, 200)))
+    fold.take(ranges((5, 9, 1_000)))
+    fold.take(ranges((10, 10, 2_100)))
+    counts = {at: (k.quality, k.trade_count, k.last_id) for at, k in fold.closed().items()}
+    assert counts == {0: ("proven", 4, 4), 1_000: ("proven", 5, 9)}
+
+
+def test_a_missing_range_is_counted_in_ids_and_shrinks_by_what_is_recovered() -> None:
+    fold = Fold(1_000)
+    fold.take(ranges((1, 3, 100)))
+    fold.take(ranges((10, 12, 1_200)))
+    (gap,) = fold.gaps()
+    assert (gap.state, gap.first_id, gap.last_id, gap.missing) == ("found", 4, 9, 6)
+    fold.take(ranges((3, 5, 150)), source="rest")  # half of it was seen: it cannot be divided
+    assert fold.gaps() == []
+    fold.take(ranges((4, 5, 150)), source="rest")
+    (gap,) = fold.gaps()
+    assert (gap.state, gap.missing) == ("recovering", 4)
+    assert fold.engine.count_duplicates() == 1
+
+
+@pytest.mark.parametrize("more", [0, 20])
+def test_a_hole_inside_a_group_is_seen(more) -> None:
+    fold = Fold(1_000)
+    fold.take(ranges((1, 2, 100)))
+    fold.take(ranges((3, 4, 100), (6, 7, 200), *((n, n, 300) for n in range(8, 8 + more))))
+    (gap,) = fold.gaps()
+    assert (gap.first_id, gap.last_id) == (5, 5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_a_whole_group_of_ranges_is_folded_like_its_trades_one_by_one(count) -> None:
+    one, other = Fold(1_000, MINUTE_MS), Fold(1_000, MINUTE_MS)
+    rows = [(n * 3 + 1, n * 3 + 3, n * 170) for n in range(count)]
+    one.take(ranges(*rows))
+    for row in rows:
+        other.take(ranges(row))
+    facts = [
+        (k.timestamp, k.interval, k.volume, k.trade_count, k.open, k.close) for k in one.finish()
+    ]
+    assert facts == [
+        (k.timestamp, k.interval, k.volume, k.trade_count, k.open, k.close) for k in other.finish()
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+def test_without_an_order_of_ids_open_and_close_are_told_by_time_and_arrival(cut) -> None:
+    rows = [(5, 500, 50, 1, 1), (3, 500, 30, 1, 1), (9, 500, 90, 1, 1), (4, 500, 40, 1, 1)]
+    fold = Fold(1_000)
+    for part in (rows[:cut], rows[cut:]):
+        if part:
+            fold.take(trades(*part, ids="unique"))
+            fold.outputs(10_000 * cut)  # merges the second
+    (candle,) = fold.finish()
+    assert (candle.open, candle.close, candle.first_id, candle.last_id) == (50, 40, 5, 4)
+
+
+@pytest.mark.parametrize("cut", [2, 5])
+def test_a_late_trade_is_the_open_only_when_it_is_older(cut) -> None:
+    rows = [(5, 500, 50, 1, 1), (7, 600, 70, 1, 1)]
+    rows += [(1, 500, 10, 1, 1), (2, 600, 20, 1, 1), (3, 550, 5, 1, 1)]
+    fold = Fold(1_000)
+    for part in filter(None, (rows[:cut], rows[cut:])):
+        fold.take(trades(*part, ids="unique"))
+    (candle,) = fold.finish()
+    assert (candle.open, candle.close, candle.low, candle.trade_count) == (50, 20, 5, 5)
+
+
+def test_unique_ids_prove_nothing_and_a_quiet_candle_is_told_once() -> None:
+    fold = Fold(1_000)
+    fold.take(trades((8, 100, 1, 1, 1), (2, 1_100, 1, 1, 1), ids="unique"))
+    fold.close_quiet(3_000)
+    told = {k.timestamp - BASE_MS: (k.quality, k.missing) for k in fold.klines()}
+    assert told == {0: ("gap", 0), 1_000: ("assumed", 0)}
+    fold.take(trades((5, 9_000, 1, 1, 1), ids="unique"))
+    due = fold.outputs(10_000)
+    assert due["klines-live"]
+    assert due["klines"] == [], "a trade beyond its end proves nothing here"
+    assert due["gaps"] == []
+
+
+@pytest.mark.parametrize("uid", [["a", "b"], None])
+def test_what_a_venue_sends_again_counts_once(uid) -> None:
+    fold = Fold(1_000)
+    one = trades((1, 100, 5, 1, 1), (2, 200, 5, 1, 1), ids="unique", uid=uid)
+    fold.take(one)
+    fold.take(one)
+    more = trades((2, 200, 5, 1, 1), (1, 300, 5, 1, 1), ids="unique", uid=uid and ["b", "c"])
+    fold.take(more)
+    (candle,) = fold.finish()
+    assert candle.trade_count == (3 if uid else 2)
+    assert fold.engine.count_duplicates() == (3 if uid else 4)
+
+
+def test_a_trade_of_no_market_moves_no_candle_whatever_the_rule() -> None:
+    fold = Fold(1_000)
+    fold.take(trades((1, 100, 5, 1, 1), ids="unique"))
+    flags = [Flag.NON_MARKET, Flag.RPI]
+    fold.take(trades((2, 200, 9, 1, 1), (3, 300, 6, 1, 1), ids="unique", flags=flags))
+    (candle,) = fold.finish()
+    assert (candle.high, candle.trade_count) == (6, 2)
+
+
+def test_a_venue_that_changes_its_rule_of_ids_begins_again() -> None:
+    fold = Fold(1_000, MINUTE_MS)
+    fold.take(trades(*run(1, 100)))
+    fold.take(trades(*run(5, 1_100)))
+    before = fold.outputs(1)
+    rev = fold.take(trades((900, 1_200, 7, 1, 1), (4, 2_300, 8, 1, 1), ids="unique"))
+    due = fold.outputs(1_000)
+    assert [(g.state, g.first_id) for g in due["gaps"]] == [("unrecoverable", 2)]
+    assert {(k.quality, k.rev) for k in due["klines-live"]} == {("gap", rev), ("assumed", rev)}
+    assert before["klines-live"] != due["klines-live"]
+    closed = {k.timestamp - BASE_MS: (k.quality, k.rev) for k in due["klines"]}
+    assert closed == {0: ("gap", rev), 1_000: ("gap", rev)}

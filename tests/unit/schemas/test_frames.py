@@ -86,3 +86,14 @@ def test_frames_of_any_two_batches_can_be_stacked():
     for order in ([BATCH, coarse, EMPTY], [EMPTY, coarse, BATCH]):
         stacked = pl.concat([to_polars(batch) for batch in order])
         assert sorted(stacked["price"]) == sorted(trade.price for trade in both)
+
+
+def test_a_textual_id_reaches_every_frame_and_is_empty_elsewhere():
+    batch = trade_batch(
+        group(count=2, ids="unique", uid=["a-1", "b-2"]), group(count=1, symbol="B")
+    )
+    wanted = ["a-1", "b-2", ""]
+    assert columns(batch)["uid"] == wanted
+    assert to_numpy(batch)["uid"].tolist() == wanted
+    assert to_polars(batch)["uid"].to_list() == wanted
+    assert to_pandas(batch)["uid"].tolist() == wanted

@@ -222,3 +222,45 @@ def test_the_record_of_the_first_release_decodes_for_ever():
 def test_an_absent_optional_column_costs_no_bytes():
     written = msgspec.json.decode(encode_batch(trade_batch(group())))
     assert not {"flags", "first", "last", "uid"} & written["symbols"][0].keys()
+
+
+RANGE = {"ids": "range", "first": [1, 4, 5], "last": [3, 4, 9]}
+UNIQUE = {"ids": "unique", "uid": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize("changes", [RANGE, UNIQUE, {"ids": "unique"}, {"contract_size": "0.001"}])
+def test_every_rule_of_ids_is_decoded_as_it_was_encoded(changes):
+    batch = trade_batch(group(count=3, **changes))
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ids": "range"},
+        RANGE | {"first": [1, 4, 10]},  # ends before it begins
+        RANGE | {"last": None},
+        UNIQUE | {"uid": ["a", "b", "a"]},
+        UNIQUE | {"uid": ["a", "", "c"]},
+        UNIQUE | {"uid": ["a", "b"]},
+        {"ids": "sparse"},
+        {"uid": ["a", "b", "c" * 73]},
+        {"contract_size": "-1"},
+        {"contract_size": "1e3"},
+        {"contract_size": ""},
+        {"contract_size": "1" * 30},
+    ],
+    ids=str,
+)
+def test_ids_that_contradict_their_rule_are_refused(changes):
+    assert refusal(record(**{k: v for k, v in changes.items() if v is not None}))
+
+
+def test_a_row_has_the_textual_id_and_a_plain_one_has_none():
+    told = [t.uid for t in rows(trade_batch(group(count=3, **UNIQUE), group(symbol="B")))]
+    assert told == ["a", "b", "c", "", "", ""]
+
+
+def test_what_every_venue_says_without_words_costs_no_bytes():
+    written = msgspec.json.decode(encode_batch(trade_batch(group(ids="dense"))))
+    assert not {"ids", "contract_size", "uid"} & written["symbols"][0].keys()

@@ -8,9 +8,13 @@ import pytest
 from websockets.protocol import CLIENT, Protocol, State
 
 from simulator.exchange import Exchange
+from simulator.faults import Fault
 from simulator.hub import Connection
 from simulator.options import SimulatorOptions
+from simulator.venues import VENUES
+from simulator.venues.binance.streams import read
 
+CANONICAL = {"spot": "btcusdt@trade", "linear": "btcusdt@aggTrade"}
 OPENED_MS = 1_700_000_000_000
 
 
@@ -43,14 +47,15 @@ class Wire(asyncio.Transport):
 
 def _exchange(market, **options):
     chosen = SimulatorOptions(symbols=3, insurance_fund_share=0.05, **options)
-    return Exchange(market, chosen, trades_per_s=500.0, rows_max=chosen.rows_max)
+    dialect = VENUES["binance"].channels[market](chosen)
+    return Exchange(dialect, chosen, trades_per_s=500.0, rows_max=chosen.rows_max)
 
 
-def _listen(exchange, *streams, **wire):
-    connection = Connection(Wire(**wire), combined=False)
+def _listen(exchange, *names, **wire):
+    connection = Connection(Wire(**wire))
     exchange.hub.connections.add(connection)
-    exchange.hub.subscribe(connection, streams)
-    connection.streams = dict.fromkeys(streams)
+    for name in names:
+        exchange.delivery.subscribe(connection, read(name), OPENED_MS)
     return connection.transport
 
 
@@ -59,18 +64,18 @@ def _run(exchange, seconds):
         from_ms = second * 1_000
         now_ms = OPENED_MS + from_ms + 1_000
         exchange.trade(from_ms, from_ms + 1_000, OPENED_MS, now_ms)
-        exchange.deliver(now_ms, now_ms * 1_000_000)
+        exchange.delivery.deliver(now_ms, now_ms * 1_000_000)
 
 
 @pytest.mark.parametrize("market", ["spot", "linear"])
 def test_every_row_is_sent_once_in_order_and_counted(market):
     exchange = _exchange(market)
-    wire = _listen(exchange, exchange.stream("BTCUSDT"))
+    wire = _listen(exchange, CANONICAL[market])
     _run(exchange, 10)
     ledger = exchange.ledgers["BTCUSDT"]
     key = "t" if market == "spot" else "a"
     assert [m[key] for m in wire.messages()] == list(range(ledger.first_kept_id, ledger.next_id))
-    assert exchange.rows_delivered == len(ledger)
+    assert exchange.delivery.rows_delivered == len(ledger)
     assert all(ledger.sent_ns)
     assert exchange.rows_total == sum(len(x) for x in exchange.ledgers.values())
     assert not any(exchange.ledgers["ETHUSDT"].sent_ns)
@@ -108,11 +113,11 @@ def test_history_comes_before_the_opening_and_is_never_sent():
     exchange = _exchange("spot")
     wire = _listen(exchange, "btcusdt@trade", "btcusdt@aggTrade")
     exchange.make_history(5_000, OPENED_MS)
-    exchange.deliver(OPENED_MS, 1)
+    exchange.delivery.deliver(OPENED_MS, 1)
     times = exchange.ledgers["BTCUSDT"].ts_ms
     assert OPENED_MS - 5_000 <= times[0] <= times[-1] < OPENED_MS
     assert not wire.written
-    assert exchange.rows_delivered == 0
+    assert exchange.delivery.rows_delivered == 0
 
 
 def test_rows_are_bounded_and_the_largest_symbol_pays():
@@ -134,7 +139,7 @@ def test_rows_older_than_the_history_are_forgotten():
 def test_delayed_rows_arrive_after_younger_ones_with_their_own_time():
     exchange = _exchange("linear")
     wire = _listen(exchange, "btcusdt@aggTrade")
-    exchange.trouble.to_delay["BTCUSDT"] = (3, 2_000)
+    exchange.trouble.wish(Fault("late", "linear", "BTCUSDT", seconds=2.0, count=3), OPENED_MS)
     _run(exchange, 5)
     ids = [m["a"] for m in wire.messages()]
     first = exchange.ledgers["BTCUSDT"].first_kept_id
@@ -147,11 +152,11 @@ def test_delayed_rows_arrive_after_younger_ones_with_their_own_time():
 def test_a_silent_symbol_trades_unseen():
     exchange = _exchange("linear")
     wire = _listen(exchange, "btcusdt@aggTrade", "btcusdt@kline_1m")
-    exchange.trouble.silent_until_ms["BTCUSDT"] = OPENED_MS + 3_000
+    exchange.trouble.silent_until_ms["", "BTCUSDT"] = OPENED_MS + 3_000
     _run(exchange, 2)
     assert not wire.written
     assert len(exchange.ledgers["BTCUSDT"]) > 0
-    assert exchange.rows_delivered == 0
+    assert exchange.delivery.rows_delivered == 0
 
 
 def test_a_client_that_does_not_read_is_dropped():
@@ -167,4 +172,30 @@ def test_rows_that_reach_no_open_socket_are_not_called_delivered():
     exchange = _exchange("linear")
     _listen(exchange, "btcusdt@aggTrade").abort()
     _run(exchange, 2)
-    assert exchange.rows_delivered == 0
+    assert exchange.delivery.rows_delivered == 0
+
+
+@pytest.mark.parametrize("market", ["spot", "linear"])
+def test_the_book_stands_where_the_trades_are(market):
+    exchange = _exchange(market)
+    book, ledger = exchange.book("BTCUSDT"), exchange.ledgers["BTCUSDT"]
+    at = exchange.index["BTCUSDT"]
+    for tick in range(300):
+        exchange.trade(tick * 10, tick * 10 + 10, OPENED_MS, OPENED_MS)
+        if book.ts_ms == OPENED_MS + tick * 10 + 10:  # it stepped in this very tick
+            (bid, _), (ask, _) = book.best()
+            assert bid == exchange.flow.bid(at) < ask
+    assert book.number == 30
+    last = ledger.price[-1]
+    assert abs(last - book.best()[0][0]) < last * 0.002
+
+
+def test_books_that_nobody_looks_at_cost_nothing_and_others_step_in_turns():
+    exchange = _exchange("spot")
+    _run(exchange, 1)
+    assert exchange.books == []
+    first, second = exchange.book("BTCUSDT"), exchange.book("ETHUSDT")
+    exchange.trade(1_000, 1_010, OPENED_MS, OPENED_MS)
+    assert (first.number, second.number) in ((1, 0), (0, 0))
+    exchange.trade(1_010, 1_110, OPENED_MS, OPENED_MS)
+    assert second.number == 1

@@ -1,6 +1,7 @@
 """The order flow: deterministic, clustered, on the tick grid."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,12 @@ from simulator.symbols import traded
 def _flow(market="linear", *, seed=7, rate=400.0, fund=0.0, symbols=12):
     listed = traded(market, symbols, seed)
     return listed, TradeFlow(
-        market, listed, seed=seed, trades_per_s=rate, insurance_fund_share=fund
+        market,
+        listed,
+        seed=seed,
+        trades_per_s=rate,
+        insurance_fund_share=fund,
+        is_by_fill=market == "spot",
     )
 
 
@@ -67,9 +73,15 @@ def test_busy_symbols_come_first_and_quiet_ones_still_trade():
     assert counts[0] > 5 * counts[11] > 0
 
 
-def test_only_linear_has_trades_of_the_insurance_fund():
+def test_trades_of_the_insurance_fund_come_only_where_there_is_one():
     assert any(m.insurance_fund for m in _seconds(_flow(fund=0.05)[1], 20))
-    assert not any(m.insurance_fund for m in _seconds(_flow("spot", fund=0.05)[1], 20))
+    assert not any(m.insurance_fund for m in _seconds(_flow(fund=0.0)[1], 20))
+
+
+def test_quantities_are_whole_lots():
+    listed = [replace(s, lot=10) for s in traded("linear", 3, 7)]
+    flow = TradeFlow("linear", listed, seed=7, trades_per_s=400.0, insurance_fund_share=0.05)
+    assert all(q % 10 == 0 and q > 0 for m in _seconds(flow, 5) for q in m.fills)
 
 
 @pytest.mark.parametrize("market", ["spot", "linear"])

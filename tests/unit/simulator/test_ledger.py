@@ -1,14 +1,14 @@
 """The truth's columns: dense ids, whole aggregates, copies that stay."""
 
-from simulator.ledger import Ledger, Row, SpotLedger
+from simulator.ledger import FillLedger, Ledger, Row
 from simulator.symbols import Symbol
 
 BTC = Symbol("BTCUSDT", "BTC", "USDT", 2, 1, 3, 6_800_000)
 
 
-def _spot(aggregates: list[int]) -> SpotLedger:
+def _spot(aggregates: list[int]) -> FillLedger:
     """Aggregates of so many trades each, one millisecond apart."""
-    ledger = SpotLedger(BTC, next_id=100, next_trade_id=100)
+    ledger = FillLedger(BTC, next_id=100, next_trade_id=100)
     for at_ms, fills in enumerate(aggregates):
         ledger.open_aggregate()
         for fill in range(fills):

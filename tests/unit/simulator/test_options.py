@@ -17,6 +17,9 @@ from simulator.options import FLAGS, SimulatorOptions
         ("tick_ms", 0),
         ("markets", ("moon",)),
         ("markets", ()),
+        ("exchanges", ("moon",)),
+        ("exchanges", ()),
+        ("liquidations_per_s", -1.0),
     ],
 )
 def test_a_number_out_of_bounds_is_refused_by_name(option, value):

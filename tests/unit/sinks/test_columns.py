@@ -115,3 +115,18 @@ def test_not_a_number_is_no_price() -> None:
     table, refused = kline_table([record(value, topic=KLINES.name)])
     assert len(refused) == 1
     assert len(table) == 0
+
+
+def test_the_order_of_arrival_is_the_offset_and_the_place_in_the_record() -> None:
+    value = market.trades_value(market.group(), market.group(symbol="B", count=2))
+    table, _ = trade_table([record(value, 70), record(value, 71)])
+    assert table["rev"].to_pylist() == [70] * 5 + [71] * 5
+    assert table["place"].to_pylist() == [0, 1, 2, 0, 1] * 2
+
+
+def test_a_textual_id_and_the_size_of_a_contract_reach_their_columns() -> None:
+    group = market.group(ids="unique", uid=["a", "b", "c"], contract_size="0.01")
+    table, refused = trade_table([record(market.trades_value(group, market.group(symbol="B")))])
+    assert refused == []
+    assert table["uid"].to_pylist() == ["a", "b", "c", "", "", ""]
+    assert table["contract_size"].to_pylist() == ["0.01"] * 3 + [""] * 3

@@ -1,0 +1,164 @@
+"""One record of every topic, made by the code that writes it: for the generated pages.
+
+Rows begin as a venue's frames and pass through the ingestor's own parts, so an example cannot show
+what is never written.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ingest.books import BookKeeping
+from ingest.exchanges import EXCHANGES
+from ingest.exchanges.base import KIND_OF, BookRow, Instrument
+from ingest.gaps import StreamGaps
+from ingest.outgoing import Record, UpdateCollector
+from ingest.status import StatusBoard
+from processors.engine.engine import Engine
+from schemas.control import Control
+from schemas.dead_letters import DeadLetter, encode_dead_letter
+from schemas.intervals import MINUTE_MS, SECOND_MS
+from schemas.klines import StreamGap
+from schemas.streams import StreamKey
+from schemas.topics import CONTROL, DEAD_LETTERS, GAPS, TRADES
+from schemas.trades import SymbolTrades, TradeBatch, encode_batch
+
+BEGIN_MS = 1_680_652_700_452
+MARKET = EXCHANGES["bybit"].markets["linear"]
+FRAMES = (
+    (
+        b'{"topic":"tickers.BTCUSDT","type":"delta","cs":24987956059,"ts":1680652700452,"data":'
+        b'{"symbol":"BTCUSDT","lastPrice":"28145.20","markPrice":"28146.10","fundingRate":"0.0001",'
+        b'"nextFundingTime":"1680681600000","openInterest":"51247.301",'
+        b'"openInterestValue":"1442371018.90"}}'
+    ),
+    (
+        b'{"topic":"orderbook.200.BTCUSDT","type":"snapshot","ts":1680652700440,"cts":1680652700438,'
+        b'"data":{"s":"BTCUSDT","b":[["28145.10","1.250"],["28145.00","0.004"]],'
+        b'"a":[["28145.20","3.017"]],"u":18521288,"seq":7961638724}}'
+    ),
+    (
+        b'{"topic":"orderbook.200.BTCUSDT","type":"delta","ts":1680652700460,"cts":1680652700458,'
+        b'"data":{"s":"BTCUSDT","b":[["28145.00","0"]],"a":[["28145.30","0.500"]],"u":18521289,'
+        b'"seq":7961638726}}'
+    ),
+    (
+        b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1680652700500,"data":'
+        b'[{"T":1680652700449,"s":"BTCUSDT","S":"Buy","v":"0.035","p":"27990.10"}]}'
+    ),
+    (
+        b'{"topic":"kline.1.BTCUSDT","type":"snapshot","ts":1680652700480,"data":'
+        b'[{"start":1680652680000,"end":1680652739999,"interval":"1","open":"28140.00",'
+        b'"close":"28145.20","high":"28146.00","low":"28139.90","volume":"12.345",'
+        b'"turnover":"347452.1","confirm":false,"timestamp":1680652700452}]}'
+    ),
+)
+
+
+def example_records() -> dict[str, Sequence[bytes]]:
+    """Return, by topic, one record for each type of value that it carries."""
+    found = {
+        CONTROL.name: msgspec.json.encode(
+            Control(
+                exchange="bybit",
+                channel="linear",
+                symbol="BTCUSDT",
+                kind="books",
+                transport="ws",
+                changed_ms=BEGIN_MS,
+            )
+        ),
+        DEAD_LETTERS.name: encode_dead_letter(
+            DeadLetter(
+                reason="btcusdt@aggTrade: `p` is missing",
+                source="wss://fstream.binance.com/market/stream",
+                payload=b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade"}}',
+                recv_ns=BEGIN_MS * 1_000_000,
+            )
+        ),
+        **_folded(),
+        **_by_topic(_updates()),
+        **_by_topic(_told()),
+    }
+    examples: dict[str, Sequence[bytes]] = {name: (value,) for name, value in found.items()}
+    stream_gap = _by_topic(_stream_gap())[GAPS.name]
+    examples[GAPS.name] = (found[GAPS.name], stream_gap)
+    return examples
+
+
+def _folded() -> dict[str, bytes]:
+    """Return trades, and what the processor makes of them."""
+    engine = Engine((MINUTE_MS,), grace_ms=80, live_every_ms=250, closes_quiet=True)
+    # Two trades, silence in which eight ids are missed, and one of the eight after all.
+    story = [
+        _batch([3_535_186_032, 3_535_186_033], [0, 0], [2_814_510, 2_814_520], [2, 20]),
+        _batch([3_535_186_042], [80 * SECOND_MS], [2_814_990], [7]),
+        _batch([3_535_186_035], [3 * SECOND_MS], [2_814_600], [1]),
+    ]
+    found = {TRADES.name: encode_batch(story[0])}
+    for offset, batch in enumerate(story):
+        engine.apply(0, offset, batch)
+        for output in engine.outputs(batch.recv_ns // 1_000_000, {0}):
+            found.setdefault(output.topic.name, output.value)
+    return found
+
+
+def _batch(ids: list[int], after_ms: list[int], price: list[int], qty: list[int]) -> TradeBatch:
+    ts = [BEGIN_MS + ms for ms in after_ms]
+    trades = SymbolTrades("BTCUSDT", 2, 3, ids, ts, price, qty, side=-1)
+    return TradeBatch("binance", "linear", "live", (ts[-1] + 3) * 1_000_000, [trades])
+
+
+def _updates() -> Iterable[Record]:
+    """Return what is no trade, one record a kind."""
+    collector = UpdateCollector("bybit", "linear", topic_prefix="", partition_of=lambda _: 0)
+    books = BookKeeping(MARKET.book) if MARKET.book else None
+    recv_ns = (BEGIN_MS + 50) * 1_000_000
+    for row in (row for frame in FRAMES for row in MARKET.parse(frame)):
+        if isinstance(row, BookRow):
+            if books is not None:
+                books.take(row, recv_ns)
+        elif type(row) in KIND_OF:
+            collector.add(KIND_OF[type(row)], row, recv_ns)  # type: ignore[index, arg-type]
+    for update in books.drain().updates if books is not None else ():
+        collector.add("books", update, recv_ns)
+    return collector.records()
+
+
+def _told() -> Iterable[Record]:
+    """Return the state of a stream, and a symbol."""
+    board = StatusBoard("")
+    board.set(StreamKey("bybit", "linear", "BTCUSDT", "books", "ws"), "live", BEGIN_MS)
+    instrument = Instrument(
+        symbol="BTCUSDT",
+        unified="BTC/USDT:USDT",
+        status="Trading",
+        is_streamed=True,
+        price_scale=2,
+        qty_scale=3,
+        tick="0.10",
+        step="0.001",
+    )
+    board.list_instruments("bybit", "linear", [instrument])
+    return board.records()
+
+
+def _stream_gap() -> Iterable[Record]:
+    gaps = StreamGaps("bybit", "linear", "")
+    gap = StreamGap(
+        symbol="BTCUSDT",
+        kind="tickers",
+        reason="silent",
+        state="found",
+        from_ms=BEGIN_MS,
+        detail="acknowledged, but no data",
+    )
+    gaps.told([gap])
+    return gaps.records()
+
+
+def _by_topic(records: Iterable[Record]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for record in records:
+        found.setdefault(record.topic, record.value)
+    return found

@@ -1,0 +1,181 @@
+"""One fault at one symbol of one venue: how to inflict it, and how to wait for what follows."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Any
+
+import httpx
+
+from fibstream.faults.observer import Observer, Top
+from fibstream.truth import Series, rule_of
+from schemas.klines import Gap, StreamGap
+
+POLL_S = 0.1
+DEPTH = 5
+TRUTH_AGE_S_MAX = 4.0
+
+
+class Simulated:
+    """A client of the simulator's own endpoints."""
+
+    def __init__(self, client: httpx.AsyncClient, port: int) -> None:
+        self._client = client
+        self._url = f"http://127.0.0.1:{port}/sim"
+
+    async def symbols(self, exchange: str, channel: str) -> Sequence[str]:
+        """Return what trades there, busiest first."""
+        state = await self._get("state", exchange=exchange)
+        return list(state["markets"][channel])
+
+    async def inflict(self, series: Series, kind: str, **wish: object) -> int:
+        """Make a fault happen; return what it touched."""
+        exchange, market, symbol = series
+        body = {"kind": kind, "exchange": exchange, "market": market, "symbol": symbol} | wish
+        response = await self._client.post(f"{self._url}/fault", json=body)
+        response.raise_for_status()
+        return int(response.json()["touched"])
+
+    async def book(self, series: Series) -> tuple[Top, Top]:
+        """Return the true best levels, bids first."""
+        told = await self._get("books", **_query(series), depth=DEPTH)
+        return _levels(told["bids"]), _levels(told["asks"])
+
+    async def sent(self, series: Series, from_ns: int, to_ns: int) -> set[tuple[int, str]]:
+        """Return the trades that were sent to a listener in that time."""
+        told = await self._get("trades", **_query(series), limit=100_000)
+        rows = zip(told["id"], told["uid"], told["sent_ns"], strict=True)
+        return {(id_, uid) for id_, uid, sent_ns in rows if from_ns <= sent_ns < to_ns}
+
+    async def _get(self, path: str, **query: Any) -> Any:
+        response = await self._client.get(f"{self._url}/{path}", params=query)
+        return response.raise_for_status().json()
+
+
+class Scene:
+    """What a case has at hand; waiting is bounded by whoever plays it."""
+
+    def __init__(
+        self, series: Series, simulated: Simulated, observer: Observer, began_s: float
+    ) -> None:
+        self.series = series
+        self.waiting_for = ""
+        self.ids = rule_of(series)
+        self._simulated = simulated
+        self._observer = observer
+        self._began_s = began_s
+        self._truths: deque[tuple[float, tuple[Top, Top]]] = deque()
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the fault was."""
+        return time.monotonic() - self._began_s
+
+    async def inflict(self, kind: str, **wish: object) -> None:
+        """Make the fault happen."""
+        self._began_s = time.monotonic()
+        await self._simulated.inflict(self.series, kind, **wish)
+
+    async def until(self, what: str, condition: Callable[[], object]) -> None:
+        """Wait for a condition; ``what`` is told where it never comes."""
+        self.waiting_for = what
+        while not condition():  # noqa: ASYNC110 - what is waited for comes from a topic
+            await asyncio.sleep(POLL_S)
+
+    def told(self, kind: str, state: str, *reasons: str) -> StreamGap | None:
+        """Return the first event about a stream of the symbol since the fault."""
+        for seen in self._observer.gaps:
+            gap = seen.gap
+            if seen.at_s < self._began_s or seen.series != self.series:
+                continue
+            if not isinstance(gap, StreamGap) or (gap.kind, gap.state) != (kind, state):
+                continue
+            if not reasons or gap.reason in reasons:
+                return gap
+        return None
+
+    def told_ids(self) -> Gap | None:
+        """Return the first event about missing ids of the symbol since the fault."""
+        for seen in self._observer.gaps:
+            is_new = seen.at_s >= self._began_s and seen.series == self.series
+            if is_new and isinstance(seen.gap, Gap) and seen.gap.state == "found":
+                return seen.gap
+        return None
+
+    def set_aside(self) -> bool:
+        """Say whether a frame of the venue went to the dead letters since the fault."""
+        exchange, channel, _ = self.series
+        return any(
+            at_s >= self._began_s and f"/{exchange}/{channel}" in source
+            for at_s, source, _ in self._observer.letters
+        )
+
+    def trades_again(self, after_s: float = 0.0) -> bool:
+        """Say whether a trade came since the fault, and ``after_s`` more."""
+        return self._observer.traded_s.get(self.series, 0.0) > self._began_s + after_s
+
+    def doubled(self) -> list[tuple[int, str]]:
+        """Return the trades that the topic holds twice."""
+        counts = self._observer.trades[self.series]
+        return [key for key, count in counts.items() if count > 1]
+
+    async def has_all_sent(self, from_ns: int, to_ns: int) -> bool:
+        """Say whether every trade sent in that time is on the topic."""
+        sent = await self._simulated.sent(self.series, from_ns, to_ns)
+        return sent <= self._observer.trades[self.series].keys()
+
+    async def book_is_right(self) -> bool:
+        """Say whether the reader's best levels are true ones of a moment ago, its chain unbroken.
+
+        Of a moment ago, because a venue may tell its book twice a second only.
+        """
+        now_s = time.monotonic()
+        self._truths.append((now_s, await self._simulated.book(self.series)))
+        while self._truths[0][0] < now_s - TRUTH_AGE_S_MAX:
+            self._truths.popleft()
+        mine = self._observer.books[self.series]
+        top = mine.top(DEPTH)
+        return mine.is_chained and any(truth == top for _, truth in self._truths)
+
+    async def watch_book(self, for_s: float) -> None:
+        """Note the true book for a while, so that a reader's may be found in it."""
+        deadline_s = time.monotonic() + for_s
+        while time.monotonic() < deadline_s:
+            await self.book_is_right()
+            await asyncio.sleep(POLL_S / 2)
+
+    def book_difference(self) -> str:
+        """Return the first best level in which the reader's book is not the last true one."""
+        mine = self._observer.books[self.series]
+        if not mine.is_chained:
+            return "its chain is broken"
+        if not self._truths:
+            return "the truth was not asked"
+        for name, read, true in zip(
+            ("bid", "ask"), mine.top(DEPTH), self._truths[-1][1], strict=True
+        ):
+            for at, (level, truth) in enumerate(zip_longest(read, true)):
+                if level != truth:
+                    return f"{name} {at} is {level} against {truth}"
+        return "nothing"
+
+    async def until_book_is_right(self, within_s: float = 30.0) -> float:
+        """Wait for it; return how long it took since the fault."""
+        self.waiting_for = "the true book"
+        deadline_s = time.monotonic() + within_s
+        while not await self.book_is_right():
+            if time.monotonic() > deadline_s:
+                raise TimeoutError
+            await asyncio.sleep(POLL_S / 2)
+        return time.monotonic() - self._began_s
+
+
+def _levels(told: list[list[str]]) -> Top:
+    return [(Decimal(price), Decimal(qty)) for price, qty in told]
+
+
+def _query(series: Series) -> dict[str, str]:
+    return dict(zip(("exchange", "market", "symbol"), series, strict=True))

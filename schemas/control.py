@@ -1,0 +1,81 @@
+"""Which streams run: wanted (``md.control.v1``), actual (``md.streams.v1``); what could run.
+
+All are compacted; a control record without value means: as the settings of the ingestor say.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from schemas.streams import Kind, StreamKey, Transport
+from schemas.trades import Channel, ExchangeName
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of one stream; its key is ``exchange:channel:symbol:kind:transport``."""
+
+    exchange: ExchangeName
+    channel: Channel
+    symbol: str
+    """The venue's own name."""
+    kind: Kind
+    transport: Transport
+    enabled: bool = True
+    """False: the ingestor that owns it unsubscribes within 2 s."""
+    db_writes_enabled: bool = True
+    """False: the ClickHouse sink leaves its rows out."""
+    redis_publishes_enabled: bool = True
+    """False: the Redis sink leaves its rows out."""
+    changed_ms: int = 0
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream that this is about."""
+        return StreamKey(self.exchange, self.channel, self.symbol, self.kind, self.transport)
+
+
+StreamState = Literal["subscribing", "live", "silent", "refused", "stopped"]
+RUNNING: frozenset[StreamState] = frozenset({"subscribing", "live", "silent"})
+EVERY_SYMBOL = "*"
+"""The symbol of a market's own status: its ingestor tells every second that it lives."""
+
+
+class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one stream, told by its ingestor when it changes; same key as its control."""
+
+    exchange: ExchangeName
+    channel: Channel
+    symbol: str
+    kind: Kind
+    transport: Transport
+    state: StreamState
+    since_ms: int
+    detail: str = ""
+
+
+class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol of a venue, told at the start of its ingestor and when it changes.
+
+    Its key is ``exchange:channel:symbol``; steps are decimal text as the venue writes them.
+    """
+
+    exchange: ExchangeName
+    channel: Channel
+    symbol: str
+    """The venue's own name."""
+    unified: str
+    """``BTC/USDT`` for spot, ``BTC/USDT:USDT`` for a contract settled in USDT."""
+    status: str
+    """The venue's own word."""
+    is_streamed: bool
+    """It trades, and is of a kind that is streamed."""
+    tick: str
+    step: str
+    """In the venue's unit of quantity: contracts where ``contract_size`` is not 1."""
+    contract_size: str = "1"
+    """Base coins of one contract."""
+
+
+decode_control = msgspec.json.Decoder(Control).decode
+decode_stream_status = msgspec.json.Decoder(StreamStatus).decode
+decode_instrument = msgspec.json.Decoder(InstrumentRow).decode
