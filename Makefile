@@ -9,15 +9,18 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test unit soak check style bench docs lock hooks clean
+.PHONY: help setup demo faults run test unit soak check style bench docs lock hooks clean
 
 help:  ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## Make .venv from requirements.lock; Python 3.11 to 3.13 is all it needs
 
-demo: $(INSTALLED)  ## Run everything on a simulated exchange, open the page, judge every candle
+demo: $(INSTALLED)  ## Run everything on simulated exchanges, open the page, judge every candle
 	@$(BIN)/fibstream demo $(ARGS)
+
+faults: $(INSTALLED)  ## Inflict every fault on every simulated exchange, show what was seen of each
+	@$(BIN)/fibstream faults $(ARGS)
 
 run: $(INSTALLED)  ## Run everything on this machine, from the exchange in the settings
 	@$(BIN)/fibstream up $(ARGS)
@@ -44,7 +47,7 @@ style: $(INSTALLED)  ## Format, and fix what can be fixed
 bench: $(INSTALLED)  ## Measure the processor: one worker, one core
 	@$(BIN)/fibstream bench processor $(ARGS)
 
-docs: $(INSTALLED)  ## Write docs/topics*, docs/settings.md and .env.example anew
+docs: $(INSTALLED)  ## Write the generated pages of docs/ and .env.example anew
 	$(BIN)/python -m fibstream.docs
 
 lock: $(INSTALLED)  ## Resolve requirements.lock anew (UPGRADE=--upgrade takes newer versions)

@@ -65,7 +65,7 @@ def topics() -> None:
 def demo(
     run_for_s: RunFor = None,
     as_json: AsJson = False,
-    live: Annotated[bool, typer.Option(help="Stream from Binance itself.")] = False,
+    live: Annotated[bool, typer.Option(help="Stream from the exchange of the settings.")] = False,
     exchanges: Annotated[
         str, typer.Option(help="Simulated side by side: binance,bybit,... or all.")
     ] = "binance",

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from ingest import endpoints, rest
+from ingest import endpoints, memory, rest
 from ingest.control import Controls, Told, told_before
 from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
@@ -91,9 +91,13 @@ async def _ingest(settings: Settings) -> None:
         }
         orders = Orders(controls, desks, base, share)
         orders.obey_all()
+        memory.settle()
         _learn(
             await told_before(
-                settings.kafka_bootstrap, settings.kafka_topic_prefix + STREAMS.name, exchange.name
+                settings.kafka_bootstrap,
+                settings.kafka_topic_prefix + STREAMS.name,
+                exchange.name,
+                settings.exchange_share,
             ),
             desks,
             status,
@@ -157,7 +161,7 @@ def _desks(
 ) -> tuple[dict[Channel, Desk], Publisher, StatusBoard]:
     """Return a desk a market, and the publisher and the board that all of them share."""
     prefix = settings.kafka_topic_prefix
-    status = StatusBoard(prefix)
+    status = StatusBoard(prefix, settings.exchange_share)
     sources = {
         m.channel: sources_of(settings, exchange, m, listed[m.channel], partitions) for m in markets
     }

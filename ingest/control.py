@@ -14,7 +14,7 @@ import structlog
 from ingest import metrics
 from runtime.follow import READY_WITHIN_S, Follower
 from schemas.control import (
-    EVERY_SYMBOL,
+    ALIVE,
     RUNNING,
     Control,
     decode_control,
@@ -107,10 +107,10 @@ class Told:
     running: set[StreamKey] = field(default_factory=set)
     """What of it this run does not stream has stopped."""
     alive_ms: dict[Channel, int] = field(default_factory=dict)
-    """When an ingestor of the market last said that it lives; those that ended well are gone."""
+    """When the ingestor of that share last said that it lives; one that ended well is gone."""
 
 
-async def told_before(bootstrap: str, topic: str, exchange: str) -> Told:
+async def told_before(bootstrap: str, topic: str, exchange: str, share: str = "1/1") -> Told:
     """Read what was told until now; raise Retriable where Kafka does not answer."""
     told = Told()
 
@@ -123,7 +123,9 @@ async def told_before(bootstrap: str, topic: str, exchange: str) -> Told:
         if name.exchange != exchange:
             return
         is_running = status is not None and status.state in RUNNING
-        if name.symbol == EVERY_SYMBOL:
+        if name.symbol.startswith(ALIVE):
+            if name.symbol != ALIVE + share:
+                return
             told.alive_ms.pop(name.channel, None)
             if status is not None and is_running:
                 told.alive_ms[name.channel] = status.since_ms

@@ -20,7 +20,7 @@ from ingest.pacing import Budget
 from ingest.polls import Asker, Poller
 from ingest.silence import Change, Watch
 from ingest.status import StatusBoard
-from ingest.streams import Shard, Streams
+from ingest.streams import Shard, StreamName, Streams
 from runtime.errors import PipelineError
 from schemas.control import Control, StreamState
 from schemas.streams import Kind, StreamKey, Transport
@@ -30,6 +30,7 @@ logger = structlog.get_logger(__name__)
 PULSE_S = 0.25
 TELL_EVERY_S = 0.5
 ACTIVITY_EVERY_S = 60.0
+STREAMS_AT_ONCE = 64  # looked at before frames are read again: a third of a millisecond
 
 
 class Desk:
@@ -186,22 +187,34 @@ class Desk:
 
     # -- told by the feeds
 
-    def lost(self, shard: Shard, reason: str) -> None:
-        """No socket delivers the shard: say so for each of its streams, and trust no book of it."""
+    def lost(self, feed: Feed, reason: str) -> None:
+        """Say which streams nobody delivers now, and trust no book of them."""
+        twin = next((t for t in self._feeds[feed.shard] if t.is_delivering), None)
+        was_leading = feed.leads
+        if twin is not None and was_leading:
+            feed.lead(leads=False)
+            twin.lead(leads=True)
         now_ms = _now_ms()
-        names = self._streams.streams_of(shard)
-        for kind, symbol in names:
+        for kind, symbol in self._dark(feed.shard, has_twin=twin is not None, leads=was_leading):
             self._gaps.found(kind, symbol, "disconnected", now_ms, reason)
-        self._intake.void_books([symbol for kind, symbol in names if kind == "books"])
+            if kind == "books":
+                self._intake.void_books([symbol])
 
-    def restored(self, shard: Shard) -> None:
-        """A socket delivers it again."""
+    def restored(self, feed: Feed) -> None:
+        """A socket delivers them again."""
         now_ms, now_s = _now_ms(), time.monotonic()
-        for kind, symbol in self._streams.streams_of(shard):
+        for kind, symbol in self._streams.streams_of(feed.shard):
             self._gaps.recovered(kind, symbol, "disconnected", now_ms)
             watch = self._intake.watches.get((kind, symbol))
             if watch is not None:
                 watch.restart(now_s)
+
+    def _dark(self, shard: Shard, *, has_twin: bool, leads: bool) -> Sequence[StreamName]:
+        """Return the streams that a lost socket leaves without any."""
+        names = self._streams.streams_of(shard)
+        if not has_twin:
+            return names
+        return [name for name in names if leads and self._streams.is_exclusive(*name)]
 
     # -- judging
 
@@ -212,7 +225,11 @@ class Desk:
             now_s = time.monotonic()
             is_reading = self._route.room.is_set()
             overdue = []
-            for watch in list(self._intake.watches.values()):
+            for at, watch in enumerate(list(self._intake.watches.values())):
+                if at % STREAMS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if self._intake.watches.get((watch.kind, watch.symbol)) is not watch:
+                    continue  # dropped meanwhile
                 if not is_reading or not self._is_judged(watch):
                     watch.restart(now_s)
                     continue
@@ -225,7 +242,7 @@ class Desk:
             self._mend_books()
             if now_s >= told_s + TELL_EVERY_S:
                 told_s = now_s
-                self._tell_all()
+                await self._tell_all()
             self._intake.flush()
 
     def _mend_books(self) -> None:
@@ -275,10 +292,14 @@ class Desk:
                     kind, symbol, "disconnected", since_ms, "the ingestor ended without a word"
                 )
 
-    def _tell_all(self) -> None:
+    async def _tell_all(self) -> None:
         market = self._route.market
         self._status.beat(self._route.exchange.name, market.channel, _now_ms())
-        for kind, symbol in self._streams.names():
+        for at, (kind, symbol) in enumerate(self._streams.names()):
+            if at % STREAMS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (kind, symbol) not in self._streams:
+                continue  # dropped meanwhile
             refusal = self._streams.refusal(kind, symbol)
             if refusal:
                 self._gaps.found(kind, symbol, "refused", _now_ms(), refusal)

@@ -30,17 +30,17 @@ PROVEN_AFTER_S = 10.0  # a connection that lasted this long ends a row of failur
 
 
 class Watcher(Protocol):
-    """Who is told when a shard goes dark."""
+    """Who is told when a feed goes dark."""
 
-    def lost(self, shard: Shard, reason: str) -> None:
-        """No socket delivers the shard any more."""
+    def lost(self, feed: "Feed", reason: str) -> None:
+        """The feed delivers nothing any more."""
 
-    def restored(self, shard: Shard) -> None:
-        """A socket delivers it (again)."""
+    def restored(self, feed: "Feed") -> None:
+        """It delivers (again)."""
 
 
 class Feed:
-    """One socket's worth of streams; the second of a hot pair never leads."""
+    """One socket's worth of streams."""
 
     def __init__(
         self,
@@ -56,17 +56,32 @@ class Feed:
         self.live = asyncio.Event()
         """Set when every stream was acknowledged for the first time."""
         self.shard = shard
+        self.is_delivering = False
         self._route = route
         self._budget = budget
         self._watcher = watcher
         self._leads = leads
+        self._link: Link | None = None
         self._patience_s = self._stale_after_s = stale_after_s
         self._lifetime_s = lifetime_s
         # Who wants short lives does not want each of them to count as a failure.
         self._proven_after_s = min(PROVEN_AFTER_S, lifetime_s or PROVEN_AFTER_S)
+        # The second of a pair is replaced at half the age of the first, not beside it.
+        self._age_share = 1.0 if leads else 0.5
         self._failures = 0
         self._retry_after_s = 0.0
         self._opened_once = False
+
+    @property
+    def leads(self) -> bool:
+        """Of a pair, one subscribes to what one socket at a time may have."""
+        return self._leads
+
+    def lead(self, *, leads: bool) -> None:
+        """Take over the lead of a pair, or give it up."""
+        self._leads = leads
+        if self._link is not None:
+            self._link.is_leading = leads
 
     async def run(self) -> None:
         """Connect again and again; raise Misconfigured when the first connection never can be."""
@@ -75,15 +90,16 @@ class Feed:
         try:
             while True:
                 await self._pause()
-                link = self._link()
-                link.is_leading = self._leads and retiring is None
+                link = self._new_link()
+                if retiring is None:
+                    self._take_over(link)
                 opened_s = time.monotonic()
                 current = asyncio.create_task(link.run())
                 await _until(link.live, current, retiring)
                 if retiring is not None and retiring.done() and not link.live.is_set():
                     retiring = None
-                    link.is_leading = self._leads
-                    self._watcher.lost(self.shard, "ended before its successor was live")
+                    self._take_over(link)
+                    self._lost("ended before its successor was live")
                     await _until(link.live, current)
                 if link.live.is_set():
                     self._opened_once = True
@@ -92,10 +108,11 @@ class Feed:
                         await asyncio.wait({current}, timeout=OVERLAP_S)
                         await _end(retiring)
                         retiring = None
-                        link.is_leading = self._leads
+                        self._take_over(link)
                         metrics.reconnects.labels(*self._route.labels, "planned").inc()
                     self.live.set()
-                    self._watcher.restored(self.shard)
+                    self.is_delivering = True
+                    self._watcher.restored(self)
                 await _until(link.retiring, current)
                 if not current.done():
                     logger.info("socket_retiring", url=link.url)
@@ -105,14 +122,24 @@ class Feed:
                     continue
                 reason = self._reason(current, link)
                 if retiring is None:
-                    self._watcher.lost(self.shard, reason)
+                    self._lost(reason)
                 self._learn(link, reason, time.monotonic() - opened_s)
         finally:
             await _end(retiring)
             await _end(current)
 
-    def _link(self) -> Link:
-        limit_s = self._route.market.limits.lifetime_s
+    def _take_over(self, link: Link) -> None:
+        """From now on the link is the one that may lead."""
+        self._link = link
+        link.is_leading = self._leads
+
+    def _lost(self, reason: str) -> None:
+        self.is_delivering = False
+        self._watcher.lost(self, reason)
+
+    def _new_link(self) -> Link:
+        limit_s = self._route.market.limits.lifetime_s * self._age_share
+        self._age_share = 1.0
         early_s = RETIRE_EARLY_S + RETIRE_SPREAD_S * random.random()  # noqa: S311 - only a spread
         return Link(
             self._route,

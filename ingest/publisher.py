@@ -21,9 +21,11 @@ from schemas.dead_letters import DeadLetter, encode_dead_letter
 logger = structlog.get_logger(__name__)
 
 ROWS_MAX = 100_000  # collected and in flight, of all markets together
-TICK_MIN_S = 0.005
+# A tick is latency, and a record costs the worker 100 us and us 60, whatever is inside: at 3 ms, 12
+# partitions make 2,500 records/s at most, a quarter of a worker's core (BENCHMARKS.md).
+TICK_MIN_S = 0.003
 TICK_MAX_S = 0.050
-TICK_GROWTH_S = 0.75e-6  # per trade/s: 20 ms at 20,000 trades/s, 50 ms at 60,000
+TICK_GROWTH_S = 0.15e-6  # per trade/s: more than the least from 20,000 trades/s on
 IN_FLIGHT_RECORDS_MAX = 64  # more unacknowledged records mean that Kafka wants fewer, larger ones
 DEAD_LETTERS_PER_S_MAX = 100
 DEAD_LETTERS_WAITING_MAX = 1_000  # while Kafka is away
@@ -45,10 +47,12 @@ class Producer(Protocol):
 
 
 def tick_s(rows_per_s: float, in_flight_records: int) -> float:
-    """Return how long to collect: short when quiet, long when records would get too many."""
-    if in_flight_records > IN_FLIGHT_RECORDS_MAX:
-        return TICK_MAX_S
-    return min(TICK_MAX_S, TICK_MIN_S + rows_per_s * TICK_GROWTH_S)
+    """Return how long to collect: short when quiet, long when records would get too many.
+
+    It grows with what is in flight, so that one slow answer of Kafka's does not cost 50 ms.
+    """
+    crowd = max(1.0, in_flight_records / IN_FLIGHT_RECORDS_MAX)
+    return min(TICK_MAX_S, crowd * max(TICK_MIN_S, rows_per_s * TICK_GROWTH_S))
 
 
 class Publisher:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from ingest import endpoints, rest
+from ingest import endpoints, memory, rest
 from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
 from ingest.exchanges.base import Control, Market, Request
@@ -150,6 +150,7 @@ class Recorder:
             asyncio.create_task(self._flush_for_ever()),
         ]
         ending = asyncio.create_task(self._end(stop))
+        memory.settle()
         logger.info("record_begun", folder=str(self._options.folder))
         try:
             done, _ = await asyncio.wait({ending, *work}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ import msgspec
 
 from ingest.exchanges.base import Instrument
 from ingest.outgoing import Record
-from schemas.control import EVERY_SYMBOL, RUNNING, InstrumentRow, StreamState, StreamStatus
+from schemas.control import ALIVE, RUNNING, InstrumentRow, StreamState, StreamStatus
 from schemas.streams import StreamKey
 from schemas.topics import INSTRUMENTS, STREAMS, symbol_key
 from schemas.trades import Channel
@@ -19,8 +19,9 @@ _encode = msgspec.json.Encoder().encode
 class StatusBoard:
     """The streams and symbols of an ingestor; what waits to be told has one entry a key."""
 
-    def __init__(self, topic_prefix: str) -> None:
+    def __init__(self, topic_prefix: str, share: str = "1/1") -> None:
         self._prefix = topic_prefix
+        self._share = share
         self._statuses: dict[StreamKey, StreamStatus] = {}
         self._instruments: dict[tuple[str, Channel, str], InstrumentRow] = {}
         self._waiting: dict[tuple[str, bytes], StreamStatus | InstrumentRow] = {}
@@ -37,7 +38,7 @@ class StatusBoard:
 
     def beat(self, exchange: str, channel: Channel, now_ms: int) -> None:
         """Say that the ingestor of a market lives; once a second is enough."""
-        key = StreamKey(exchange, channel, EVERY_SYMBOL, "trades", "ws")
+        key = StreamKey(exchange, channel, ALIVE + self._share, "trades", "ws")
         known = self._statuses.get(key)
         if known is None or now_ms - known.since_ms >= BEAT_EVERY_MS:
             self._statuses.pop(key, None)

@@ -100,6 +100,10 @@ class Streams:
         """Say whether the venue acknowledged every topic of a stream."""
         return all(topic in shard.active for shard, topic in self._carried(kind, symbol))
 
+    def is_exclusive(self, kind: Kind, symbol: str) -> bool:
+        """Say whether only one socket at a time may carry a stream."""
+        return any(topic in shard.exclusive for shard, topic in self._carried(kind, symbol))
+
     def refusal(self, kind: Kind, symbol: str) -> str:
         """Return the venue's words about a topic of a stream that it refused, or nothing."""
         words = (shard.refused.get(topic, "") for shard, topic in self._carried(kind, symbol))

@@ -36,8 +36,9 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 StreamState = Literal["subscribing", "live", "silent", "refused", "stopped"]
 RUNNING: frozenset[StreamState] = frozenset({"subscribing", "live", "silent"})
-EVERY_SYMBOL = "*"
-"""The symbol of a market's own status: its ingestor tells every second that it lives."""
+ALIVE = "*"
+"""Begins the symbol of an ingestor's own status, its share follows (``*1/2``): it tells every
+second that it lives."""
 
 
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):

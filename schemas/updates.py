@@ -16,7 +16,13 @@ Level = tuple[Int64, Int64]
 """Price and quantity; quantity 0 takes the price out of the book."""
 
 
-class Ticker(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+def _camel(name: str) -> str:
+    """``price_24h_pcnt`` is ``price24hPcnt``: a part that begins with a digit stays as it is."""
+    first, *others = name.split("_")
+    return first + "".join(part[0].upper() + part[1:] for part in others)
+
+
+class Ticker(msgspec.Struct, frozen=True, omit_defaults=True, rename=_camel):
     """What a venue says about the state of a symbol; a field left out has not changed."""
 
     symbol: str

@@ -5,6 +5,7 @@ it. Time comes from outside: a book changes only in ``step``.
 """
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
@@ -17,6 +18,8 @@ LEVELS_MAX = 400  # on each side
 LEVELS_MIN = 300
 CHURN = 6  # levels near the touch that change in a step
 CROSSED_TICKS = 5
+TOP_DEPTH = 5
+TOPS_KEPT = 60  # six seconds
 SPACING = 8e-6  # of the price, between levels: a busy symbol runs over a few of them in a step
 
 Levels = list[tuple[int, int]]
@@ -86,6 +89,8 @@ class Book:
         self.number = 0
         self.last_id = 0
         self.crossed_until_ms = 0
+        self.tops: deque[tuple[int, Levels, Levels]] = deque(maxlen=TOPS_KEPT)
+        """Time and best levels, bids first, after each of the last changes."""
         self._rng = Random(seed)
         self._bids, self._asks = _Side(1), _Side(-1)
         self._median = max(1.0, 5_000 * 10.0 ** (symbol.price_scale + symbol.qty_scale) / bid)
@@ -141,6 +146,7 @@ class Book:
         bids, asks = self._bids.changes(), self._asks.changes()
         prev_id = self.last_id
         self.ts_ms = ts_ms
+        self.tops.append((ts_ms, *self.top(TOP_DEPTH)))
         self.number += 1
         self.last_id += max(len(bids) + len(asks), 1)
         return BookChange(

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 
+from simulator.book import Levels
 from simulator.candles import Candle, fold
 from simulator.exchange import Exchange
 from simulator.faults import BadRequestError
 from simulator.inflict import GARBAGE, inflict
 from simulator.ledger import Ledger
 from simulator.numbers import decimal_text
+from simulator.symbols import Symbol
 
 __all__ = ["GARBAGE", "books", "inflict", "klines", "liquidations", "states", "trades"]
 
@@ -84,22 +86,33 @@ def _candle(exchange: Exchange, ledger: Ledger, candle: Candle) -> Json:
 
 
 def books(exchange: Exchange, query: Mapping[str, str]) -> Json:
-    """The book of a symbol as it stands, best levels first, in base coins."""
+    """The book of a symbol as it stands, best levels first, in base coins.
+
+    ``tops`` adds the best levels after each of its last changes.
+    """
     symbol = _ledger(exchange, query).symbol
     book = exchange.book(symbol.name)
     bids, asks = book.top(max(1, min(_int(query, "depth", ROWS_MAX), ROWS_MAX)))
-    return {
-        "id": exchange.dialect.book_id(book),
+    told: dict[str, object] = {
+        "id": book.last_id,
         "number": book.number,
         "ts": book.ts_ms,
-        **{
-            side: [
-                [decimal_text(p, symbol.price_scale), decimal_text(q, symbol.qty_scale)]
-                for p, q in levels
-            ]
-            for side, levels in (("bids", bids), ("asks", asks))
-        },
+        "bids": _levels(symbol, bids),
+        "asks": _levels(symbol, asks),
     }
+    if "tops" in query:  # a venue may tell its book rarely: what it told was true a moment ago
+        told["tops"] = [
+            {"ts": ts_ms, "bids": _levels(symbol, best_bids), "asks": _levels(symbol, best_asks)}
+            for ts_ms, best_bids, best_asks in book.tops
+        ]
+    return told
+
+
+def _levels(symbol: Symbol, levels: Levels) -> list[list[str]]:
+    return [
+        [decimal_text(price, symbol.price_scale), decimal_text(qty, symbol.qty_scale)]
+        for price, qty in levels
+    ]
 
 
 def states(exchange: Exchange, query: Mapping[str, str], now_ms: int) -> Json:

@@ -60,12 +60,20 @@ async def running_desk(
         publishing = asyncio.create_task(publisher.run())
         running = asyncio.create_task(desk.run())
         try:
-            async with asyncio.timeout(LIVE_WITHIN_S):
-                await asyncio.sleep(0)
-                await asyncio.gather(*(feed.live.wait() for feed in desk.feeds))
+            live = asyncio.create_task(_live(desk))
+            await asyncio.wait({running, live}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (running, live):
+                if task.done():
+                    task.result()
             yield desk
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             publisher.close()
             await asyncio.wait_for(publishing, FLUSHED_WITHIN_S)
+
+
+async def _live(desk: Desk) -> None:
+    async with asyncio.timeout(LIVE_WITHIN_S):
+        await asyncio.sleep(0)  # it opens its feeds first
+        await asyncio.gather(*(feed.live.wait() for feed in desk.feeds))

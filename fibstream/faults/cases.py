@@ -36,7 +36,7 @@ async def silence(scene: Scene) -> str:
 async def book_hole(scene: Scene) -> str:
     """One update of the book is lost."""
     await scene.inflict("hole", stream="books")
-    await scene.watch_book(1.0)
+    await asyncio.sleep(1.0)
     return await _mended(scene, "hole", "checksum")
 
 
@@ -70,7 +70,7 @@ async def late(scene: Scene) -> str:
 async def reset(scene: Scene) -> str:
     """The venue counts the updates of a book anew."""
     await scene.inflict("reset")
-    await scene.watch_book(0.5)
+    await asyncio.sleep(0.5)
     return await _mended(scene)
 
 
@@ -124,7 +124,7 @@ async def rate_limit(scene: Scene) -> str:
     """REST answers 429, and 418 to who asks on, while a book needs a snapshot."""
     await scene.inflict("rate_limit", seconds=LIMITED_S)
     await scene.inflict("hole", stream="books")
-    await scene.watch_book(LIMITED_S)
+    await asyncio.sleep(LIMITED_S)
     return await _mended(scene, "hole", "checksum", within_s=LIMITED_S + 40)
 
 

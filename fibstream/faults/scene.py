@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import zip_longest
@@ -16,7 +15,6 @@ from schemas.klines import Gap, StreamGap
 
 POLL_S = 0.1
 DEPTH = 5
-TRUTH_AGE_S_MAX = 4.0
 
 
 class Simulated:
@@ -39,10 +37,10 @@ class Simulated:
         response.raise_for_status()
         return int(response.json()["touched"])
 
-    async def book(self, series: Series) -> tuple[Top, Top]:
-        """Return the true best levels, bids first."""
-        told = await self._get("books", **_query(series), depth=DEPTH)
-        return _levels(told["bids"]), _levels(told["asks"])
+    async def tops(self, series: Series) -> list[tuple[Top, Top]]:
+        """Return the true best levels after each of the last changes, bids first."""
+        told = await self._get("books", **_query(series), depth=1, tops=1)
+        return [(_levels(top["bids"]), _levels(top["asks"])) for top in told["tops"]]
 
     async def sent(self, series: Series, from_ns: int, to_ns: int) -> set[tuple[int, str]]:
         """Return the trades that were sent to a listener in that time."""
@@ -67,7 +65,7 @@ class Scene:
         self._simulated = simulated
         self._observer = observer
         self._began_s = began_s
-        self._truths: deque[tuple[float, tuple[Top, Top]]] = deque()
+        self._truths: list[tuple[Top, Top]] = []
 
     @property
     def age_s(self) -> float:
@@ -132,20 +130,9 @@ class Scene:
 
         Of a moment ago, because a venue may tell its book twice a second only.
         """
-        now_s = time.monotonic()
-        self._truths.append((now_s, await self._simulated.book(self.series)))
-        while self._truths[0][0] < now_s - TRUTH_AGE_S_MAX:
-            self._truths.popleft()
+        self._truths = await self._simulated.tops(self.series)
         mine = self._observer.books[self.series]
-        top = mine.top(DEPTH)
-        return mine.is_chained and any(truth == top for _, truth in self._truths)
-
-    async def watch_book(self, for_s: float) -> None:
-        """Note the true book for a while, so that a reader's may be found in it."""
-        deadline_s = time.monotonic() + for_s
-        while time.monotonic() < deadline_s:
-            await self.book_is_right()
-            await asyncio.sleep(POLL_S / 2)
+        return mine.is_chained and mine.top(DEPTH) in self._truths
 
     def book_difference(self) -> str:
         """Return the first best level in which the reader's book is not the last true one."""
@@ -154,9 +141,7 @@ class Scene:
             return "its chain is broken"
         if not self._truths:
             return "the truth was not asked"
-        for name, read, true in zip(
-            ("bid", "ask"), mine.top(DEPTH), self._truths[-1][1], strict=True
-        ):
+        for name, read, true in zip(("bid", "ask"), mine.top(DEPTH), self._truths[-1], strict=True):
             for at, (level, truth) in enumerate(zip_longest(read, true)):
                 if level != truth:
                     return f"{name} {at} is {level} against {truth}"

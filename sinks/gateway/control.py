@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from runtime.errors import Poison
 from schemas.capabilities import CAPABILITIES
 from schemas.control import (
-    EVERY_SYMBOL,
+    ALIVE,
     Control,
     InstrumentRow,
     StreamState,
@@ -81,7 +81,7 @@ class StreamTable:
                 _put(self.controls, stream_key(text), control)
             elif topic == STREAMS.name:
                 status = None if value is None else decode_stream_status(value)
-                if stream_key(text).symbol != EVERY_SYMBOL:
+                if not stream_key(text).symbol.startswith(ALIVE):
                     _put(self.statuses, stream_key(text), status)
         except (msgspec.MsgspecError, ValueError) as e:
             raise Poison(f"{topic}: {e}", payload=value or key or b"") from e

@@ -168,12 +168,12 @@ async def test_the_rest_bodies_are_read(channel):
 async def test_late_and_repeated_trades_and_frames_of_5_mb_are_read_as_any_other(channel):
     async with simulated(symbols=1) as (sim, http), socket(sim, channel) as ws:
         await subscribe(ws, channel, ["publicTrade.BTCUSDT", "orderbook.200.BTCUSDT"])
-        await read_for(ws, channel, 0.5)
+        rows = await read_for(ws, channel, 0.5)
         wish = {"exchange": "bybit", "market": channel, "symbol": "BTCUSDT"}
         await inflict(http, kind="late", seconds=0.5, count=5, **wish)
         await inflict(http, kind="big_frame", stream="books", **wish)
         await inflict(http, kind="duplicate", count=3, **wish)
-        rows = await read_for(ws, channel, 2.0)
+        rows += await read_for(ws, channel, 2.0)
     trades = [row for row in rows if isinstance(row, TradeRow)]
     told = Counter(row.uid or row.id for row in trades)
     assert max(told.values()) == 2

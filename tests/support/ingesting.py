@@ -16,7 +16,7 @@ from ingest.link import Route
 from ingest.outgoing import TradeRecords, UpdateCollector
 from ingest.pacing import Budget
 from ingest.publisher import Producer, Publisher
-from ingest.streams import Shard, Streams
+from ingest.streams import Streams
 from schemas.trades import decode_batch
 
 SETTING = "STREAMER_EXCHANGE_LINEAR_WS_URL"
@@ -65,10 +65,10 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[str, float]] = []
 
-    def lost(self, shard: Shard, reason: str) -> None:
+    def lost(self, feed: Feed, reason: str) -> None:
         self.told.append((f"lost {reason}", time.monotonic()))
 
-    def restored(self, shard: Shard) -> None:
+    def restored(self, feed: Feed) -> None:
         self.told.append(("restored", time.monotonic()))
 
 

@@ -177,12 +177,37 @@ def test_prometheus_asks_every_running_service_of_ours():
     assert asked == set(OURS) - {"topics"}
 
 
+def test_the_edge_lets_nobody_change_anything():
+    routes = yaml.safe_load((REPOSITORY / "deploy" / "traefik-routes.yml").read_text())
+    for router in routes["http"]["routers"].values():
+        assert router["rule"].endswith("&& (Method(`GET`) || Method(`HEAD`))")
+
+
 def test_grafana_finds_its_source_and_its_dashboard():
     grafana = REPOSITORY / "deploy" / "grafana"
     source = yaml.safe_load((grafana / "provisioning/datasources/prometheus.yml").read_text())
     dashboard = json.loads((grafana / "dashboards/fibstream.json").read_text())
     uids = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
     assert uids == {source["datasources"][0]["uid"]}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_the_dashboard_asks_for_metrics_that_exist_by_labels_that_they_have():
+    dashboard = json.loads((REPOSITORY / "deploy/grafana/dashboards/fibstream.json").read_text())
+    declared = "".join(
+        path.read_text()
+        for package in ("ingest", "processors", "runtime", "sinks")
+        for path in (REPOSITORY / package).rglob("*.py")
+    )
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    for expression in asked:
+        # rate() drops the name, so series of several metrics could not be told apart.
+        assert "__name__" not in expression
+        for name in re.findall(r"fibstream_\w+", expression):
+            assert re.search(rf'"{name.removesuffix("_total")}(_total)?"', declared), name
+        for labels in re.findall(r"by \(([^)]*)\)", expression):
+            for label in labels.split(", "):
+                assert label == "job" or f'"{label}"' in declared
 
 
 def test_the_image_holds_every_package():

@@ -153,11 +153,13 @@ async def test_dead_letters_that_wait_for_kafka_are_bounded(monkeypatch) -> None
     assert len(publisher._dead_letters) == 25
 
 
-def test_the_tick_grows_with_the_load() -> None:
-    assert tick_s(0, 0) == TICK_MIN_S
-    assert tick_s(20_000, 0) == pytest.approx(0.020)
+def test_the_tick_grows_with_the_load_and_with_what_kafka_owes() -> None:
+    assert tick_s(0, 0) == tick_s(20_000, 0) == pytest.approx(TICK_MIN_S)
+    assert tick_s(60_000, 0) == pytest.approx(3 * TICK_MIN_S)
     assert tick_s(1_000_000, 0) == TICK_MAX_S
-    assert tick_s(0, IN_FLIGHT_RECORDS_MAX + 1) == TICK_MAX_S
+    assert tick_s(0, IN_FLIGHT_RECORDS_MAX) == pytest.approx(TICK_MIN_S)
+    assert tick_s(0, 4 * IN_FLIGHT_RECORDS_MAX) == pytest.approx(4 * TICK_MIN_S)
+    assert tick_s(0, 100 * IN_FLIGHT_RECORDS_MAX) == TICK_MAX_S
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -154,7 +154,11 @@ def test_files_are_read_packed_or_plain_by_their_content(tmp_path, pack) -> None
     assert list(read_frames(path)) == [b"one", b"two"]
 
 
-@pytest.mark.parametrize("content", [None, gzip.compress(b"x" * 9_999)[:-12], b"\x1f\x8bnonsense"])
+@pytest.mark.parametrize(
+    "content",
+    [None, gzip.compress(b"x" * 9_999)[:-12], b"\x1f\x8bnonsense"],
+    ids=["absent", "cut", "nonsense"],
+)
 def test_an_unreadable_file_is_the_operators_error(tmp_path, content) -> None:
     path = tmp_path / "frames.gz"
     if content is not None:
