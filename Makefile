@@ -44,8 +44,8 @@ style: $(INSTALLED)  ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## Measure the processor: one worker, one core
-	@$(BIN)/fibstream bench processor $(ARGS)
+bench: $(INSTALLED)  ## Measure the processor; WHAT=parse, ingest or rotation: the ingestor
+	@$(BIN)/fibstream bench $(or $(WHAT),processor) $(ARGS)
 
 docs: $(INSTALLED)  ## Write the generated pages of docs/ and .env.example anew
 	$(BIN)/python -m fibstream.docs

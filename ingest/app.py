@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -16,6 +17,7 @@ from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
 from ingest.exchanges.base import Exchange, Market
 from ingest.market import desk_of, sources_of
+from ingest.pacing import Budgets, attempts_of
 from ingest.plan import Listed, Share, choose, enabled, instruments, kinds
 from ingest.publisher import Publisher
 from ingest.rest import Host
@@ -103,6 +105,7 @@ async def _ingest(settings: Settings) -> None:
             status,
             share,
         )
+        _check_sockets(desks, markets)
         await _together(desks, publisher, status, orders)
 
 
@@ -116,6 +119,22 @@ def _learn(told: Told, desks: Mapping[Channel, Desk], status: StatusBoard, share
             desks[channel].left_alone(left, since_ms)
     mine = {key for key in ours if key.channel in desks and desks[key.channel].streams(key)}
     status.stop_others(ours, mine, now_ms)
+
+
+def _netloc(settings: Settings, market: Market) -> str:
+    return urlsplit(endpoints.socket(settings, market).url).netloc
+
+
+def _check_sockets(desks: Mapping[Channel, Desk], markets: Sequence[Market]) -> None:
+    """Raise Misconfigured where a venue does not allow as many sockets as are wanted."""
+    for market in markets:
+        sockets, most = desks[market.channel].sockets, market.limits.connections_max
+        if most is not None and sockets > most:
+            raise Misconfigured(
+                "STREAMER_EXCHANGE_SOCKET_POOL_SIZE",
+                f"{sockets} sockets are needed, and the exchange allows {most} an address",
+                remedy="Pack more streams on a socket, stream fewer kinds or symbols, or no pairs.",
+            )
 
 
 class Orders:
@@ -172,6 +191,7 @@ def _desks(
         [source for found in sources.values() for source in found.all()] + [status],
         dead_letters_topic=prefix + DEAD_LETTERS.name,
     )
+    attempts: dict[str, Budgets] = {}  # by host: the venue counts an address, not a market
     desks = {
         m.channel: desk_of(
             settings,
@@ -182,6 +202,7 @@ def _desks(
             publisher=publisher,
             status=status,
             host=hosts[m.channel],
+            attempts=attempts.setdefault(_netloc(settings, m), attempts_of(m.limits)),
         )
         for m in markets
     }

@@ -16,6 +16,7 @@ from runtime.follow import READY_WITHIN_S, Follower
 from schemas.control import (
     ALIVE,
     RUNNING,
+    STOPPED,
     Control,
     decode_control,
     decode_stream_status,
@@ -107,7 +108,7 @@ class Told:
     running: set[StreamKey] = field(default_factory=set)
     """What of it this run does not stream has stopped."""
     alive_ms: dict[Channel, int] = field(default_factory=dict)
-    """When the ingestor of that share last said that it lives; one that ended well is gone."""
+    """When the ingestor of that share last said that it lives, or that it stops."""
 
 
 async def told_before(bootstrap: str, topic: str, exchange: str, share: str = "1/1") -> Told:
@@ -122,7 +123,8 @@ async def told_before(bootstrap: str, topic: str, exchange: str, share: str = "1
             return  # of a writer that is not ours; nothing follows from it
         if name.exchange != exchange:
             return
-        is_running = status is not None and status.state in RUNNING
+        was_stopped = status is not None and status.detail == STOPPED  # with all others: it ran
+        is_running = status is not None and (status.state in RUNNING or was_stopped)
         if name.symbol.startswith(ALIVE):
             if name.symbol != ALIVE + share:
                 return

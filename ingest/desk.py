@@ -4,6 +4,7 @@ Wanted is what the settings name, overruled stream by stream by ``md.control.v1`
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any
@@ -12,11 +13,11 @@ import structlog
 
 from ingest.books import SnapshotFetcher
 from ingest.exchanges.base import Instrument
-from ingest.feed import ATTEMPTS_WINDOW_S, Feed
+from ingest.feed import Feed
 from ingest.gaps import StreamGaps
 from ingest.intake import Intake
 from ingest.link import Route
-from ingest.pacing import Budget
+from ingest.pacing import Budgets, attempts_of
 from ingest.polls import Asker, Poller
 from ingest.silence import Change, Watch
 from ingest.status import StatusBoard
@@ -46,6 +47,7 @@ class Desk:
         status: StatusBoard,
         ask: Asker,
         snapshots: SnapshotFetcher | None,
+        attempts: Budgets | None = None,
         pool_size: int,
         hot_pairs: bool = False,
         lifetime_s: float | None = None,
@@ -61,9 +63,7 @@ class Desk:
         self._lifetime_s = lifetime_s
         self._streams = Streams(route.market, pool_size)
         self._pollers = {poll.kind: Poller(poll, ask, intake) for poll in route.market.polls}
-        self._refused: dict[tuple[Kind, str], str] = {}
-        limits = route.market.limits
-        self._attempts = Budget(limits.connections_per_5_min_max, ATTEMPTS_WINDOW_S)
+        self._attempts = attempts or attempts_of(route.market.limits)
         self._feeds: dict[Shard, list[Feed]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
@@ -92,12 +92,15 @@ class Desk:
         elif kind in self._pollers:
             self._pollers[kind].symbols.pop(symbol, None)
         self._intake.drop(kind, symbol)
+        self._gaps.ended(kind, symbol, _now_ms())
         self._tell(kind, symbol, "stopped")
 
     def obey(self, key: StreamKey, control: Control | None, *, is_default: bool) -> None:
         """Do what a control record says; without one, what the settings say."""
-        enabled = is_default if control is None else control.enabled
-        if not enabled:
+        if self.transport(key.kind) != key.transport:
+            logger.warning("order_refused", stream=str(key), reason="no such transport")
+            return
+        if not (is_default if control is None else control.enabled):
             self.drop(key.kind, key.symbol)
             return
         problem = self._problem(key)
@@ -112,8 +115,6 @@ class Desk:
             return f"{key.exchange} has no {key.channel} symbol {key.symbol}"
         if not instrument.is_streamed:
             return f"{key.symbol} is {instrument.status}, or of a kind that is not streamed"
-        if self.transport(key.kind) != key.transport:
-            return f"{key.exchange} {key.channel} has no {key.kind} by {key.transport}"
         return ""
 
     def streams(self, key: StreamKey) -> bool:
@@ -132,6 +133,11 @@ class Desk:
     def feeds(self) -> Sequence[Feed]:
         """The feeds that there are now."""
         return [feed for feeds in self._feeds.values() for feed in feeds]
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets carry what is wanted."""
+        return len(self._streams.shards) * (2 if self._hot_pairs else 1)
 
     async def run(self) -> None:
         """Run until cancelled; raise what a feed raises (Misconfigured: a wrong address)."""
@@ -194,17 +200,21 @@ class Desk:
         if twin is not None and was_leading:
             feed.lead(leads=False)
             twin.lead(leads=True)
-        now_ms = _now_ms()
+        since_ms = _wall_ms(feed.dark_since_s)
         for kind, symbol in self._dark(feed.shard, has_twin=twin is not None, leads=was_leading):
-            self._gaps.found(kind, symbol, "disconnected", now_ms, reason)
+            self._gaps.found(kind, symbol, "disconnected", since_ms, reason)
             if kind == "books":
                 self._intake.void_books([symbol])
 
     def restored(self, feed: Feed) -> None:
-        """A socket delivers them again."""
+        """A socket delivers them again; a book is whole when it has a snapshot."""
+        if not any(t.leads and t.is_delivering for t in self._feeds[feed.shard]):
+            for twin in self._feeds[feed.shard]:
+                twin.lead(leads=twin is feed)
         now_ms, now_s = _now_ms(), time.monotonic()
         for kind, symbol in self._streams.streams_of(feed.shard):
-            self._gaps.recovered(kind, symbol, "disconnected", now_ms)
+            if kind != "books":
+                self._gaps.recovered(kind, symbol, "disconnected", now_ms)
             watch = self._intake.watches.get((kind, symbol))
             if watch is not None:
                 watch.restart(now_s)
@@ -234,12 +244,13 @@ class Desk:
                     watch.restart(now_s)
                     continue
                 self._judge(watch, now_s)
-                if watch.kind == "trades" and watch.is_overdue(now_s):
+                if watch.is_overdue(now_s):
                     overdue.append(watch.symbol)
             if overdue and now_s - self._activity_asked_s > ACTIVITY_EVERY_S:
-                self._activity_asked_s = now_s
+                self._activity_asked_s = math.inf  # one question at a time
                 self._start(self._ask_activity(overdue))
-            self._mend_books()
+            if is_reading:
+                self._mend_books()
             if now_s >= told_s + TELL_EVERY_S:
                 told_s = now_s
                 await self._tell_all()
@@ -265,7 +276,7 @@ class Desk:
         kind, symbol = watch.kind, watch.symbol
         match watch.pulse(now_s, traded_s):
             case Change.SILENT:
-                from_ms = _now_ms() - int((now_s - watch.last_s) * 1_000)
+                from_ms = _wall_ms(watch.last_s)
                 self._gaps.found(kind, symbol, "silent", from_ms, "acknowledged, but no data")
                 self._streams.renew(kind, symbol)
             case Change.STILL_SILENT:
@@ -281,16 +292,16 @@ class Desk:
             self._intake.activity.counted(market.read_activity(body), overdue, time.monotonic())
         except PipelineError as e:
             logger.warning("activity_unknown", reason=str(e))
+        finally:
+            self._activity_asked_s = time.monotonic()
 
     # -- telling
 
     def left_alone(self, names: Collection[tuple[Kind, str]], since_ms: int) -> None:
-        """An earlier ingestor of these streams ended without a word: name what it left out."""
+        """Nobody streamed these since an earlier ingestor ended, well or not: say so."""
         for kind, symbol in names:
             if (kind, symbol) in self._streams:
-                self._gaps.found(
-                    kind, symbol, "disconnected", since_ms, "the ingestor ended without a word"
-                )
+                self._gaps.found(kind, symbol, "disconnected", since_ms, "no ingestor ran")
 
     async def _tell_all(self) -> None:
         market = self._route.market
@@ -300,28 +311,46 @@ class Desk:
                 await asyncio.sleep(0)
             if (kind, symbol) not in self._streams:
                 continue  # dropped meanwhile
-            refusal = self._streams.refusal(kind, symbol)
-            if refusal:
-                self._gaps.found(kind, symbol, "refused", _now_ms(), refusal)
-                self._tell(kind, symbol, "refused", refusal)
-                continue
-            self._gaps.recovered(kind, symbol, "refused", _now_ms())
-            reason = self._gaps.is_open(kind, symbol)
-            if reason == "silent":
-                self._tell(kind, symbol, "silent")
-            elif self._streams.is_active(kind, symbol):
-                self._tell(kind, symbol, "live")
-            else:
-                self._tell(kind, symbol, "subscribing", reason)
+            self._tell_one(kind, symbol)
+        now_s = time.monotonic()
         for kind, poller in self._pollers.items():
+            is_silent = poller.is_silent(now_s)
             for symbol in poller.symbols:
-                self._tell(kind, symbol, "live" if poller.has_answered else "subscribing")
+                if is_silent:
+                    self._gaps.found(kind, symbol, "silent", _now_ms(), "REST gives no answer")
+                else:
+                    self._gaps.recovered(kind, symbol, "silent", _now_ms())
+                heard: StreamState = "live" if poller.answered_s else "subscribing"
+                self._tell(kind, symbol, "silent" if is_silent else heard)
+
+    def _tell_one(self, kind: Kind, symbol: str) -> None:
+        refusal = self._streams.refusal(kind, symbol)
+        if refusal:
+            self._gaps.found(kind, symbol, "refused", _now_ms(), refusal)
+            self._tell(kind, symbol, "refused", refusal)
+            return
+        self._gaps.recovered(kind, symbol, "refused", _now_ms())
+        is_whole = kind != "books" or self._intake.is_book_live(symbol)
+        if kind == "books" and is_whole:
+            self._gaps.recovered(kind, symbol, "disconnected", _now_ms())
+        reason = self._gaps.is_open(kind, symbol)
+        if reason == "silent":
+            self._tell(kind, symbol, "silent")
+        elif is_whole and self._streams.is_active(kind, symbol):
+            self._tell(kind, symbol, "live")
+        else:
+            self._tell(kind, symbol, "subscribing", reason)
 
     def _tell(self, kind: Kind, symbol: str, state: StreamState, detail: str = "") -> None:
         transport = self.transport(kind) or "ws"
         market = self._route.market
         key = StreamKey(self._route.exchange.name, market.channel, symbol, kind, transport)
         self._status.set(key, state, _now_ms(), detail)
+
+
+def _wall_ms(at_s: float) -> int:
+    """Return the wall clock's ms of a monotonic time."""
+    return _now_ms() - int((time.monotonic() - at_s) * 1_000)
 
 
 def _now_ms() -> int:

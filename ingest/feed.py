@@ -13,13 +13,12 @@ import structlog
 
 from ingest import metrics
 from ingest.link import Link, Route
-from ingest.pacing import Budget, backoff_s
+from ingest.pacing import Budget, Budgets, backoff_s
 from ingest.streams import Shard
 from runtime.errors import Misconfigured
 
 logger = structlog.get_logger(__name__)
 
-ATTEMPTS_WINDOW_S = 300.0
 RETIRE_EARLY_S = 3_600.0  # before the venue ends the connection by its age
 RETIRE_SPREAD_S = 1_800.0  # so that sockets opened together are not replaced together
 STALE_AFTER_S = 60.0
@@ -46,7 +45,7 @@ class Feed:
         self,
         route: Route,
         shard: Shard,
-        budget: Budget,
+        budget: Budget | Budgets,
         watcher: Watcher,
         *,
         leads: bool = True,
@@ -57,6 +56,8 @@ class Feed:
         """Set when every stream was acknowledged for the first time."""
         self.shard = shard
         self.is_delivering = False
+        self.dark_since_s = time.monotonic()
+        """When the last frame came, once it delivers nothing."""
         self._route = route
         self._budget = budget
         self._watcher = watcher
@@ -70,7 +71,6 @@ class Feed:
         self._age_share = 1.0 if leads else 0.5
         self._failures = 0
         self._retry_after_s = 0.0
-        self._opened_once = False
 
     @property
     def leads(self) -> bool:
@@ -98,14 +98,17 @@ class Feed:
                 await _until(link.live, current, retiring)
                 if retiring is not None and retiring.done() and not link.live.is_set():
                     retiring = None
+                    self._lost("ended before its successor was live", self._link)
                     self._take_over(link)
-                    self._lost("ended before its successor was live")
                     await _until(link.live, current)
                 if link.live.is_set():
-                    self._opened_once = True
                     if retiring is not None:
                         await _until(self._route.room, current)  # closed, nothing is read
-                        await asyncio.wait({current}, timeout=OVERLAP_S)
+                        await asyncio.wait({current, retiring}, timeout=OVERLAP_S)
+                        if current.done() and not retiring.done():  # the old one is still good
+                            reason = self._reason(current)
+                            self._learn(link, reason, time.monotonic() - opened_s)
+                            continue
                         await _end(retiring)
                         retiring = None
                         self._take_over(link)
@@ -120,9 +123,9 @@ class Feed:
                     self._failures = 0 if proven else self._failures + 1
                     retiring, current = current, None
                     continue
-                reason = self._reason(current, link)
+                reason = self._reason(current)
                 if retiring is None:
-                    self._lost(reason)
+                    self._lost(reason, link)
                 self._learn(link, reason, time.monotonic() - opened_s)
         finally:
             await _end(retiring)
@@ -133,7 +136,9 @@ class Feed:
         self._link = link
         link.is_leading = self._leads
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, link: Link | None) -> None:
+        if self.is_delivering and link is not None:
+            self.dark_since_s = link.frame_at_s
         self.is_delivering = False
         self._watcher.lost(self, reason)
 
@@ -160,24 +165,22 @@ class Feed:
             await asyncio.sleep(wait_s)
         self._budget.spend(time.monotonic())
 
-    def _reason(self, done: asyncio.Task[str], link: Link) -> str:
+    def _reason(self, done: asyncio.Task[str]) -> str:
         try:
-            reason = done.result()
+            return done.result()
         except Misconfigured as e:
-            if not self._opened_once:
+            if not self._route.opened.is_set():
                 raise
-            reason = f"refused: {e.problem}"  # it was right once, so it may be again
-        self._opened_once = self._opened_once or link.opened
-        return reason
+            return f"refused: {e.problem}"  # it was right once, so it may be again
 
     def _learn(self, link: Link, reason: str, lasted_s: float) -> None:
         kind = reason.partition(":")[0]
         self._retry_after_s = link.retry_after_s
         proven = link.live.is_set() and lasted_s >= self._proven_after_s
         self._failures = 1 if proven else self._failures + 1
-        if kind == "stale" and not link.has_data:
+        if kind == "stale":  # data at the start proves nothing: venues repeat their last trades
             self._patience_s = min(STALE_AFTER_MAX_S, self._patience_s * 2)
-        elif link.has_data:
+        elif link.kept_talking:
             self._patience_s = self._stale_after_s
         if link.opened:
             metrics.reconnects.labels(*self._route.labels, kind).inc()

@@ -1,7 +1,7 @@
 """Streams that did not deliver, as records of ``md.gaps.v1``: found once, recovered once."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import structlog
@@ -16,8 +16,9 @@ from schemas.trades import Channel
 logger = structlog.get_logger(__name__)
 
 Reason = Literal["silent", "disconnected", "hole", "crossed", "checksum", "refused"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
-WAITING_MAX = 10_000  # events not yet published; beyond it the oldest go, and are counted
+WAITING_MAX = 10_000  # events not yet published; beyond it the oldest go
 
 _encode = msgspec.json.Encoder().encode
 
@@ -62,11 +63,21 @@ class StreamGaps:
     def told(self, gaps: Iterable[StreamGap]) -> None:
         """Take events that were judged elsewhere (books)."""
         for gap in gaps:
+            at = gap.kind, gap.symbol, gap.reason
+            if gap.state == "found":
+                self._open[at] = gap
+            else:
+                self._open.pop(at, None)
             self._publish(gap)
+
+    def ended(self, kind: Kind, symbol: str, now_ms: int) -> None:
+        """Close every gap of a stream that is no longer wanted."""
+        for reason in REASONS:
+            self.recovered(kind, symbol, reason, now_ms, "the stream was switched off")
 
     def is_open(self, kind: Kind, symbol: str) -> str:
         """Return the reason of an open gap of a stream, or nothing."""
-        return next((at[2] for at in self._open if at[:2] == (kind, symbol)), "")
+        return next((r for r in REASONS if (kind, symbol, r) in self._open), "")
 
     def records(self) -> Iterator[Record]:
         """Yield one record per event, keyed by its symbol."""

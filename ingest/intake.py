@@ -36,6 +36,9 @@ from schemas.updates import Liquidation, Ticker, Update, VenueKline
 
 logger = structlog.get_logger(__name__)
 
+TELLER_NS = 2_000_000_000
+"""A socket that has been quiet for so long no longer stands before another one."""
+
 
 class _Lane:
     """What the trades of one symbol need."""
@@ -83,6 +86,8 @@ class Intake:
         self._lanes: dict[str, _Lane] = {}
         self._seen: dict[str, Seen] = {}  # outlives a stream that is switched off and on
         self._liquidations = Repeats()
+        self._newest: dict[tuple[Kind, str], tuple[int, str, int]] = {}
+        """The newest row of a stream: its time, its socket, and when it came."""
         self.labels = (exchange.name, market.channel)
         self._frames = self._taken = self._duplicates = 0
         self._counts: dict[Kind, int] = {}
@@ -102,6 +107,7 @@ class Intake:
     def drop(self, kind: Kind, symbol: str) -> None:
         """Take no more of them."""
         self.watches.pop((kind, symbol), None)
+        self._newest.pop((kind, symbol), None)
         if kind == "trades":
             self._lanes.pop(symbol, None)
         if kind == "books" and self._books is not None:
@@ -111,7 +117,7 @@ class Intake:
         """Return when a symbol was last known to trade, by everything but the stream of a kind."""
         told_s = self.activity.traded_s(symbol)
         trades = self.watches.get(("trades", symbol))
-        return told_s if besides == "trades" or trades is None else max(told_s, trades.last_s)
+        return told_s if besides == "trades" or trades is None else max(told_s, trades.heard_s)
 
     def take(self, frame: bytes, recv_ns: int, source: str) -> tuple[Sequence[Control], bool]:
         """Take one frame; return what in it concerns the session, and whether it held data."""
@@ -185,13 +191,24 @@ class Intake:
             return
         if self._in_base is not None:
             row = self._in_base(row, self._size(row.symbol))
-        if type(row) is Liquidation and self._liquidations.is_repeat(row, source):
+        if self._is_repeat(kind, row, recv_ns, source):
             self._duplicates += 1
             return
         mark = self._marks.get(type(row))
         if mark is not None:
             mark(row, time.monotonic())
         self.publish(kind, row, recv_ns)  # type: ignore[arg-type]
+
+    def _is_repeat(self, kind: Kind, row: Data, recv_ns: int, source: str) -> bool:
+        """Say whether another socket told it already: of two, the first arrival wins."""
+        if type(row) is Liquidation:
+            return self._liquidations.is_repeat(row, source)
+        at = kind, row.symbol
+        ts, teller, told_ns = self._newest.get(at, (0, source, 0))
+        if row.ts and row.ts <= ts and teller != source and recv_ns - told_ns < TELLER_NS:
+            return True
+        self._newest[at] = (row.ts, source, recv_ns)
+        return False
 
     def pulse_books(self, now_ns: int) -> None:
         """Do what time asks of the books."""
@@ -201,6 +218,11 @@ class Intake:
         self._books.pulse(now_ns)
         self._settle_books()
         self._publisher.collected(self._taken - taken)
+
+    def is_book_live(self, symbol: str) -> bool:
+        """Say whether a book is known and, as far as can be told, right."""
+        keeper = self._books.keepers.get(symbol) if self._books is not None else None
+        return keeper is not None and keeper.is_live
 
     def void_books(self, symbols: Sequence[str]) -> None:
         """The connection of these books is gone: trust none of them until a snapshot came."""

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
@@ -59,6 +59,8 @@ class Route:
     endpoint: Endpoint
     intake: Taker
     room: asyncio.Event
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """A socket of this market was open once, so the address is right."""
     sent: Callable[[str, bytes], None] = lambda _url, _frame: None
     """Told what was sent, and where to."""
 
@@ -81,6 +83,9 @@ class Link:
         """It alone subscribes to what one socket at a time may have."""
         self.opened = False
         self.has_data = False
+        self.kept_talking = False
+        self.frame_at_s = time.monotonic()
+        """When the last frame came, once it is over."""
         self.retry_after_s = 0.0
         self.url = route.endpoint.url + shard.path
         self.name = f"{self.url}#{next(_serial)}"
@@ -100,7 +105,8 @@ class Link:
             self._judge(e)
             return f"refused: {type(e).__name__}: {e}".rstrip(": ")
         self.opened = True
-        async with socket:
+        self._route.opened.set()
+        try:
             session = Session(
                 self._route.exchange,
                 self._route.market.limits,
@@ -111,11 +117,14 @@ class Link:
             try:
                 return await _first_of(self._read(socket, session), self._keep(socket, session))
             finally:
-                self.has_data = session.has_data
+                self.has_data, self.kept_talking = session.has_data, session.kept_talking
+                self.frame_at_s = session.frame_at_s
                 self._shard.active -= session.active
                 self._route.intake.report()
                 if self.live.is_set():
                     metrics.sockets_live.labels(*self._route.labels).dec()
+        finally:
+            await socket.close()  # normally, whoever ends it
 
     async def _connect(self) -> ClientConnection:
         # Compression off: it costs a core more than loopback or a data centre's network do.
@@ -181,7 +190,7 @@ class Link:
         """Let the shard know what the venue accepted."""
         self._shard.active |= session.active
         self._shard.active &= self._shard.wanted.keys()
-        if self.is_leading:
+        if self.is_leading and self.live.is_set():  # until then the last word stands
             self._shard.refused = dict(session.refused)
         if session.is_live and not self.live.is_set():
             self.live.set()

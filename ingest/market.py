@@ -12,6 +12,7 @@ from ingest.gaps import StreamGaps
 from ingest.intake import Intake
 from ingest.link import Route, Taker
 from ingest.outgoing import Source, TradeRecords, UpdateCollector
+from ingest.pacing import Budgets
 from ingest.publisher import Publisher
 from ingest.rest import Host
 from ingest.status import StatusBoard
@@ -84,6 +85,7 @@ def desk_of(
     publisher: Publisher,
     status: StatusBoard,
     host: Host,
+    attempts: Budgets | None = None,
     taker: Callable[[Intake], Taker] = lambda intake: intake,
     sent: Callable[[str, bytes], None] = lambda _url, _frame: None,
     lifetime_s: float | None = None,
@@ -123,6 +125,7 @@ def desk_of(
         status=status,
         ask=host.ask,
         snapshots=fetcher,
+        attempts=attempts,
         pool_size=settings.exchange_socket_pool_size,
         hot_pairs=settings.exchange_hot_pairs,
         lifetime_s=lifetime_s,

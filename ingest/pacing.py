@@ -5,6 +5,8 @@ Pure: time and chance are arguments.
 
 from collections import deque
 
+from ingest.exchanges.base import Limits
+
 RATE_LIMITED = frozenset({418, 429})  # 418: the address is banned for a while
 RATE_LIMITED_PAUSE_S = 60.0  # where the venue does not say for how long
 # Of the HTTP statuses below 500; 403: the venue's firewall thinks that we are too fast.
@@ -32,6 +34,22 @@ def retry_after_s(status: int, header: str | None) -> float:
     return RATE_LIMITED_PAUSE_S if status in RATE_LIMITED else 0.0
 
 
+class Budgets:
+    """Several budgets at once: the strictest decides."""
+
+    def __init__(self, *budgets: "Budget") -> None:
+        self._budgets = budgets
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long to wait until all of them allow one more."""
+        return max(budget.wait_s(now_s) for budget in self._budgets)
+
+    def spend(self, now_s: float) -> None:
+        """Count one event in each."""
+        for budget in self._budgets:
+            budget.spend(now_s)
+
+
 class Budget:
     """At most ``limit`` events in any ``window_s`` seconds."""
 
@@ -49,3 +67,11 @@ class Budget:
     def spend(self, now_s: float) -> None:
         """Count one event."""
         self._spent_s.append(now_s)
+
+
+def attempts_of(limits: Limits) -> Budgets:
+    """Return the budget of connection attempts to one host."""
+    return Budgets(
+        Budget(limits.connections_per_s_max, 1.0),
+        Budget(limits.connections_per_5_min_max, 300.0),
+    )

@@ -16,6 +16,8 @@ from runtime.errors import PipelineError
 logger = structlog.get_logger(__name__)
 
 IDLE_S = 0.2  # between two looks for something to ask
+ANSWER_WITHIN_S = 30.0  # budget and repetitions included
+SILENT_PERIODS = 3
 
 Asker = Callable[[Request], Awaitable[bytes]]
 """Asks within the venue's budget; raises PipelineError when there is no answer."""
@@ -27,10 +29,16 @@ class Poller:
     def __init__(self, poll: Poll, asker: Asker, intake: Intake) -> None:
         self.symbols: dict[str, None] = {}
         """Those that are wanted; whoever owns the poller changes it."""
-        self.has_answered = False
+        self.answered_s = 0.0
+        """When the venue answered last; 0: never."""
+        self._began_s = time.monotonic()
         self._poll = poll
         self._asker = asker
         self._intake = intake
+
+    def is_silent(self, now_s: float) -> bool:
+        """Say whether no question was answered for some periods."""
+        return now_s - max(self.answered_s, self._began_s) > SILENT_PERIODS * self._poll.every_s
 
     async def run(self) -> None:
         """Ask until cancelled; a failure is counted, and asked again in its turn."""
@@ -51,15 +59,16 @@ class Poller:
     async def _ask(self, symbol: str) -> None:
         request = self._poll.request(symbol)
         try:
-            body = await self._asker(request)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                body = await self._asker(request)
             recv_ns = time.time_ns()
             rows = self._poll.read(body, recv_ns // 1_000_000)
             self._intake.take_rows(rows, recv_ns, request.path)
-        except (PipelineError, Unfit) as e:
-            logger.warning("poll_failed", path=request.path, reason=str(e))
+        except (PipelineError, Unfit, TimeoutError) as e:
+            logger.warning("poll_failed", path=request.path, reason=str(e) or "no answer")
             self._count("failed")
             return
-        self.has_answered = True
+        self.answered_s = time.monotonic()
         self._count("answered")
 
     def _count(self, outcome: str) -> None:

@@ -125,7 +125,7 @@ async def _once(
             _refuse(response, endpoint)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
         raise endpoint.wrong(f"is not a URL ({e})") from e
-    except httpx.TransportError as e:
+    except httpx.RequestError as e:  # not sent, not answered, or an answer that is broken
         raise Unreachable(f"{type(e).__name__}: {e}", retry_after_s=0.0) from e
     raise AssertionError("every status is a body or an error")
 

@@ -35,6 +35,8 @@ class _Request:
     topics: set[str]
     subscribes: bool
     sent_s: float
+    was_refused: bool = False
+    """A topic of it was refused by name."""
 
 
 class Session:
@@ -56,6 +58,8 @@ class Session:
         self.rejection = ""
         """The venue's words, once it refused the connection."""
         self.has_data = False
+        self.frame_at_s = now_s
+        """When the last frame came."""
         self._exchange = exchange
         self._limits = limits
         self._wanted: dict[str, None] = {}
@@ -68,10 +72,15 @@ class Session:
         self._refused_s: dict[str, float] = {}
         self._retire_at_s = now_s + lifetime_s
         self._stale_after_s = stale_after_s
-        self._data_at_s = now_s
+        self._began_s = self._data_at_s = now_s
         self._heard_at_s = now_s
         self._pinged_at_s = now_s
         self._was_live = False
+
+    @property
+    def kept_talking(self) -> bool:
+        """Data came later than what a venue repeats when it is subscribed to."""
+        return self._data_at_s - self._began_s > self._stale_after_s
 
     def want(self, topics: Iterable[str]) -> None:
         """Set what shall be subscribed from now on."""
@@ -89,6 +98,7 @@ class Session:
     def due(self, now_s: float) -> list[bytes]:
         """Return the frames that must be sent now and may be, by the venue's rates."""
         frames = []
+        self._split_refused(now_s)
         while (topics := self._next(now_s)) and self._may_send(now_s):
             subscribes = topics[0] not in self.active
             frames.append(self._request(topics, subscribes=subscribes, now_s=now_s))
@@ -100,7 +110,7 @@ class Session:
 
     def heard(self, now_s: float, *, is_data: bool) -> None:
         """A frame came."""
-        self._heard_at_s = now_s
+        self._heard_at_s = self.frame_at_s = now_s
         if is_data:
             self._data_at_s = now_s
             self.has_data = True
@@ -130,26 +140,33 @@ class Session:
             return End.REJECTED
         if any(now_s - asked.sent_s > ACK_TIMEOUT_S for asked in self._requests.values()):
             return End.UNACKED
-        if now_s >= self._retire_at_s:
+        if self._is_stale(now_s):
+            return End.STALE
+        if now_s >= self._retire_at_s or self._is_out_of_requests(now_s):
             return End.PLANNED
+        return None
+
+    def _is_out_of_requests(self, now_s: float) -> bool:
+        """Say whether something is due that only a new connection may ask for within the hour."""
+        if self._renewing and not self._has_room_to_renew(now_s):
+            return True
+        return self._is_hour_spent(now_s) and bool(self._next(now_s))
+
+    def _is_stale(self, now_s: float) -> bool:
         heartbeat = self._exchange.heartbeat
         if heartbeat and self._pinged_at_s - self._heard_at_s > 0:  # noqa: SIM102
             if now_s - self._pinged_at_s > heartbeat.timeout_s:
-                return End.STALE
-        if self.active and self.is_live and now_s - self._data_at_s > self._stale_after_s:
-            return End.STALE
-        return None
+                return True
+        return bool(self.active and self.is_live and now_s - self._data_at_s > self._stale_after_s)
 
     # -- asking
 
     def _next(self, now_s: float) -> list[str]:
         """Return the topics of the next request: to leave first, then to join."""
         asked = {topic for request in self._requests.values() for topic in request.topics}
-        leaving = [
-            t
-            for t in self.active
-            if (t not in self._wanted or t in self._renewing) and t not in asked
-        ]
+        gone = self.active.difference(self._wanted)
+        renewed = self._renewing if self._has_room_to_renew(now_s) else set()
+        leaving = sorted(gone.union(renewed & self.active).difference(asked))
         if leaving:
             return self._fitting(leaving)
         joining = [t for t in self._wanted if t not in self.active and t not in asked]
@@ -177,10 +194,28 @@ class Session:
         return encode(topics, self._request_id)
 
     def _may_send(self, now_s: float) -> bool:
-        hour, second = self._sent_of_hour_s, self._sent_s
-        if hour.maxlen is not None and len(hour) == hour.maxlen and now_s - hour[0] < HOUR_S:
+        if self._is_hour_spent(now_s):
             return False
+        second = self._sent_s
         return len(second) < (second.maxlen or 1) or now_s - second[0] >= 1.0
+
+    def _has_room_to_renew(self, now_s: float) -> bool:
+        """Say whether who leaves may also come back within the venue's hour."""
+        hour = self._sent_of_hour_s
+        spare = 2 if hour.maxlen is not None else 0
+        recent = sum(now_s - sent_s < HOUR_S for sent_s in hour) if spare else 0
+        return hour.maxlen is None or recent + spare <= hour.maxlen
+
+    def _is_hour_spent(self, now_s: float) -> bool:
+        hour = self._sent_of_hour_s
+        return hour.maxlen is not None and len(hour) == hour.maxlen and now_s - hour[0] < HOUR_S
+
+    def _split_refused(self, now_s: float) -> None:
+        """Ask the rest of a request one by one, where a refusal of one topic was all the answer."""
+        for request_id, request in list(self._requests.items()):
+            if request.was_refused and now_s - request.sent_s > ACK_TIMEOUT_S / 2:
+                self._alone |= request.topics
+                del self._requests[request_id]
 
     # -- answers
 
@@ -193,6 +228,9 @@ class Session:
         if request is None:
             return
         topics = {topic} & request.topics if topic else set(request.topics)
+        if not topics:  # the venue says it again, or names what was not asked
+            return
+        request.was_refused = request.was_refused or refusal is not None
         request.topics -= topics
         if not request.topics and request_id is not None:
             del self._requests[request_id]

@@ -7,6 +7,7 @@ by the second alone.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from enum import Enum
 
 from schemas.streams import Kind
@@ -19,8 +20,8 @@ SMOOTHING = 0.1  # of the usual distance, per arrival
 PROOF_MARGIN_S = 3.0  # a trade may be told by another channel before and after it arrives here
 RENEW_FIRST_S = 20.0  # between two subscriptions of one silent stream: doubled up to the most
 RENEW_MAX_S = 600.0
-# Forced orders come when they come; what is polled is watched by its poll.
-UNJUDGED: frozenset[Kind] = frozenset({"liquidations", "open-interest"})
+# Forced orders come when they come.
+UNJUDGED: frozenset[Kind] = frozenset({"liquidations"})
 
 
 class Change(Enum):
@@ -36,8 +37,8 @@ class Watch:
     """One stream: ``rows`` is counted up by whoever reads the frames."""
 
     __slots__ = (
-        *("kind", "symbol", "rows", "silent_from_s", "_counted", "_last_s", "_usual_s", "_renew_s"),
-        "_renew_at_s",
+        *("kind", "symbol", "rows", "silent_from_s", "heard_s", "_counted", "_last_s", "_usual_s"),
+        *("_renew_s", "_renew_at_s"),
     )
 
     def __init__(self, kind: Kind, symbol: str, now_s: float) -> None:
@@ -45,6 +46,8 @@ class Watch:
         self.symbol = symbol
         self.rows = 0
         self.silent_from_s: float | None = None
+        self.heard_s = 0.0
+        """When it last had data; 0: never."""
         self._counted = 0
         self._last_s = now_s
         self._usual_s = 0.0
@@ -88,7 +91,7 @@ class Watch:
         if self.silent_from_s is None and self._counted:
             self._usual_s += SMOOTHING * (distance_s - self._usual_s)
         self._counted = self.rows
-        self._last_s = now_s
+        self._last_s = self.heard_s = now_s
         if self.silent_from_s is None:
             return None
         self.silent_from_s = None
@@ -102,20 +105,21 @@ class Watch:
 
 
 class Activity:
-    """When each symbol was last known to trade, told by everything but its trade stream."""
+    """Since when each symbol is known to have traded, told by everything but its trade stream.
+
+    A number that grew between two looks proves a trade after the FIRST of them, and no later time:
+    the stream may have told that trade long before the second look.
+    """
 
     def __init__(self) -> None:
         self._traded_s: dict[str, float] = {}
-        self._known: dict[str, tuple[object, ...]] = {}
-        self._grown: dict[str, float] = {}
+        self._tickers: dict[str, tuple[Decimal | None, Decimal | None, float]] = {}
+        self._candles: dict[str, tuple[int, Decimal, float]] = {}
+        self._days: dict[str, tuple[float, float]] = {}
 
     def traded_s(self, symbol: str) -> float:
-        """Return the time, 0 where nothing is known."""
+        """Return a time after which it traded, 0 where nothing is known."""
         return self._traded_s.get(symbol, 0.0)
-
-    def traded(self, symbol: str, now_s: float) -> None:
-        """A trade was seen."""
-        self._traded_s[symbol] = now_s
 
     def ticker(self, row: Ticker, now_s: float) -> None:
         """A ticker tells of a trade by another last price, or by a volume that grew.
@@ -124,22 +128,22 @@ class Activity:
         """
         if row.last_price is None and row.volume_24h is None:
             return
-        known = self._known.get(row.symbol, (None, None))
-        price = row.last_price if row.last_price is not None else known[0]
-        volume = row.volume_24h if row.volume_24h is not None else known[1]
-        self._known[row.symbol] = (price, volume)
-        has_moved = known[0] is not None and price != known[0]
-        has_grown = known[1] is not None and volume > known[1]  # type: ignore[operator]
+        price, volume, looked_s = self._tickers.get(row.symbol, (None, None, now_s))
+        new_price = row.last_price if row.last_price is not None else price
+        new_volume = row.volume_24h if row.volume_24h is not None else volume
+        self._tickers[row.symbol] = (new_price, new_volume, now_s)
+        has_moved = price is not None and new_price != price
+        has_grown = volume is not None and new_volume is not None and new_volume > volume
         if has_moved or has_grown:
-            self._traded_s[row.symbol] = now_s
+            self._prove(row.symbol, looked_s)
 
     def venue_kline(self, row: VenueKline, now_s: float) -> None:
         """A candle of the venue tells of a trade when its volume grew."""
         name = f"{row.symbol} {row.name}"
-        known = self._known.get(name)
-        self._known[name] = (row.timestamp, row.volume)
-        if known is not None and known[0] == row.timestamp and row.volume > known[1]:  # type: ignore[operator]
-            self._traded_s[row.symbol] = now_s
+        known = self._candles.get(name)
+        self._candles[name] = (row.timestamp, row.volume, now_s)
+        if known is not None and known[0] == row.timestamp and row.volume > known[1]:
+            self._prove(row.symbol, known[2])
 
     def counted(self, activity: Mapping[str, float], symbols: Iterable[str], now_s: float) -> None:
         """The venue's 24 h numbers, asked by REST: one that grew since the last time traded."""
@@ -147,6 +151,10 @@ class Activity:
             number = activity.get(symbol)
             if number is None:
                 continue
-            if number > self._grown.get(symbol, number):
-                self._traded_s[symbol] = now_s
-            self._grown[symbol] = number
+            known, looked_s = self._days.get(symbol, (number, now_s))
+            if number > known:
+                self._prove(symbol, looked_s)
+            self._days[symbol] = (number, now_s)
+
+    def _prove(self, symbol: str, since_s: float) -> None:
+        self._traded_s[symbol] = max(self._traded_s.get(symbol, 0.0), since_s)

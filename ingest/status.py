@@ -6,7 +6,7 @@ import msgspec
 
 from ingest.exchanges.base import Instrument
 from ingest.outgoing import Record
-from schemas.control import ALIVE, RUNNING, InstrumentRow, StreamState, StreamStatus
+from schemas.control import ALIVE, RUNNING, STOPPED, InstrumentRow, StreamState, StreamStatus
 from schemas.streams import StreamKey
 from schemas.topics import INSTRUMENTS, STREAMS, symbol_key
 from schemas.trades import Channel
@@ -48,7 +48,7 @@ class StatusBoard:
         """Return what was noted last."""
         return self._statuses.get(key)
 
-    def stop_all(self, now_ms: int, detail: str = "the ingestor was stopped") -> None:
+    def stop_all(self, now_ms: int, detail: str = STOPPED) -> None:
         """Note that no stream runs any more: the last thing that an ingestor says."""
         for key, status in list(self._statuses.items()):
             if status.state in RUNNING:

@@ -36,6 +36,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 StreamState = Literal["subscribing", "live", "silent", "refused", "stopped"]
 RUNNING: frozenset[StreamState] = frozenset({"subscribing", "live", "silent"})
+STOPPED = "the ingestor was stopped"
+"""The detail of every stream that ran when its ingestor was told to stop."""
 ALIVE = "*"
 """Begins the symbol of an ingestor's own status, its share follows (``*1/2``): it tells every
 second that it lives."""

@@ -1,6 +1,7 @@
 """What the other raw topics carry: the updates of one exchange, channel, kind, partition and tick.
 
-Rows stand in the order in which they came; ``ts`` is the venue's time in ms, ``recv_ns`` ours.
+Rows stand in the order in which they came; ``ts`` is the venue's time in ms (0: it tells none),
+``recv_ns`` ours.
 Numbers are exact: JSON numbers with all their digits, or integers with their scale (books).
 """
 

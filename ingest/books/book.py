@@ -61,8 +61,13 @@ class Side:
 
     def replace(self, levels: Sequence[Level]) -> None:
         """Forget all, and take these."""
-        self.levels = {price: qty for price, qty in levels if qty}
+        self.levels = {}
         self.texts = {}
+        for price, qty in levels:  # in order: a price that comes again, with nothing, is gone
+            if qty:
+                self.levels[price] = qty
+            else:
+                self.levels.pop(price, None)
         self._rank()
 
     def rescale(self, price_factor: int, qty_factor: int) -> None:

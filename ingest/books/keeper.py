@@ -104,11 +104,18 @@ class BookKeeper:
         if self._begun_ms is None:
             self._begun_ms = now_ms
         if row.is_snapshot:
+            if self._rule.is_whole and self._is_late(row, now_ms):
+                return NOTHING
             self._source = source
             return self._replaced(row, now_ms)
         if not self.is_live:
             return self._wait(row, now_ms)
         return self._follow(row, now_ms, is_ours=source == self._source)
+
+    def _is_late(self, row: BookRow, now_ms: int) -> bool:
+        """Say whether a younger frame came already; not when the venue's clock was set back."""
+        is_older = self.is_live and row.last_id < self._last_id
+        return is_older and now_ms - self._changed_ms < GONE_BACK_MS
 
     def snapshot(self, row: BookRow, now_ms: int) -> Outcome:
         """Take the REST snapshot that was asked for; one that nobody waits for is ignored."""

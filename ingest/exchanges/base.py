@@ -130,6 +130,7 @@ class Limits:
     requests_per_hour_max: int | None = None
     """Of one connection."""
     topic_chars_per_socket_max: int | None = None
+    connections_per_s_max: int = 10
     connections_max: int | None = None
     """Of one address."""
 
@@ -218,6 +219,8 @@ class BookRule:
     """By symbol, where the stream sends none; None: it does, and subscribing again brings one."""
     read_snapshot: Callable[[bytes, str, int], BookRow] | None = None
     """Body, symbol and receive time in ms; raises Poison."""
+    is_whole: bool = False
+    """Every frame is the whole book, and its id a time: an older frame came late."""
     depth: int = 0
     """Levels a side that the stream keeps; below it a book is not known. 0: all."""
     checksum: Callable[[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], int] | None = None

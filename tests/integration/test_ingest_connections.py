@@ -204,7 +204,7 @@ async def test_an_address_that_was_right_once_is_tried_again() -> None:
 
     async with http(answer) as address:
         it = rig(f"ws://{address}", ["BTCUSDT"])
-        it.feed._opened_once = True
+        it.route.opened.set()
         failures = count("connection_failures_total")
         async with it.running() as task:
             await until(lambda: count("connection_failures_total") >= failures + 2)

@@ -1,5 +1,7 @@
 """Planned ends of connections under load: make before break, or trades are lost."""
 
+import asyncio
+
 import pytest
 
 from fibstream.bench.rotation import Load, measure
@@ -30,6 +32,10 @@ async def test_a_successor_that_is_not_waited_for_loses_trades(monkeypatch) -> N
         def __init__(self, *arguments, **named) -> None:
             super().__init__(*arguments, **named)
             self.live.set()  # before it is connected, so that the old one ends at once
+
+        async def run(self) -> str:
+            await asyncio.sleep(0.1)  # a venue that is not next door
+            return await super().run()
 
     monkeypatch.setattr(feed, "Link", Hasty)
     monkeypatch.setattr(feed, "OVERLAP_S", 0.0)

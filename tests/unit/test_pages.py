@@ -115,7 +115,7 @@ def test_a_limit_has_the_value_that_the_page_says(row, constants):
     ("constant", "sentence"),
     [
         ("feed.STALE_AFTER_S", "or without any data for {:g} s"),
-        ("feed.STALE_AFTER_MAX_S", "double that patience up to {:g} s"),
+        ("feed.STALE_AFTER_MAX_S", "doubles that patience up to {:g} s"),
         ("session.REFUSED_AGAIN_AFTER_S", "a refused topic is asked again after {:g} s"),
         ("pacing.BACKOFF_FIRST_S", "it waits {:g} s, doubled"),
         ("pacing.BACKOFF_MAX_S", "doubled up to {:g} s, times a random number"),

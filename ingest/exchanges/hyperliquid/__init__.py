@@ -56,9 +56,9 @@ def _context(coin: str) -> str:
     return f"activeAssetCtx:{coin}"
 
 
-def _chain(last_id: int, row: BookRow, _is_after_snapshot: bool) -> Chain:
-    """Frames are whole and their id is their time: there is no hole, only an older frame."""
-    return Chain.OLD if row.last_id < last_id else Chain.NEXT
+def _chain(_last_id: int, _row: BookRow, _is_after_snapshot: bool) -> Chain:
+    """Frames are whole: nothing can be missing between two of them."""
+    return Chain.NEXT
 
 
 LINEAR = Market(
@@ -89,7 +89,7 @@ LINEAR = Market(
     parse=parse,
     trade_kind="trades",
     ids="unique",
-    book=BookRule(chain=_chain, depth=20),
+    book=BookRule(chain=_chain, is_whole=True, depth=20),
     instruments=(_info("meta"),),
     read_instruments=instruments,
     activity=_info("metaAndAssetCtxs"),

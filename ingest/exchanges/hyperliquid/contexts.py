@@ -1,6 +1,6 @@
 """``activeAssetCtx`` to a ticker, the funding and the open interest: three rows of one frame.
 
-The venue tells no time here, so ``ts`` is 0: whoever has the time of receipt fills it in. Nor does
+The venue tells no time here, so ``ts`` is 0, which means not told. Nor does
 it tell a last price: ``midPx`` is the middle of the book.
 """
 

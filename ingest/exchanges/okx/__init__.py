@@ -35,7 +35,8 @@ LIMITS = Limits(
     streams_per_request_max=50,
     requests_per_s_max=3,
     requests_per_hour_max=440,  # 480 are allowed
-    connections_per_5_min_max=300,  # three a second are allowed
+    connections_per_5_min_max=300,
+    connections_per_s_max=2,  # three are allowed
     lifetime_s=math.inf,  # closed after a notice (code 64008), whatever the age
     request_bytes_max=60_000,  # 64 KB are allowed
 )

@@ -121,12 +121,11 @@ def test_an_empty_book_and_new_fields_are_no_reason_to_refuse() -> None:
     assert (row.bids, row.asks) == ([], [])
 
 
-def test_only_an_older_book_is_old_and_nothing_is_a_hole() -> None:
+def test_every_frame_is_a_whole_book_and_nothing_is_a_hole() -> None:
     (row,) = parse(FRAMES["l2Book"])
-    chain = LINEAR.book.chain
-    assert chain(row.last_id + 1, row, False) is Chain.OLD
-    assert chain(row.last_id, row, False) is Chain.NEXT
-    assert chain(row.last_id - 60_000, row, True) is Chain.NEXT
+    assert row.is_snapshot
+    assert LINEAR.book.is_whole
+    assert LINEAR.book.chain(row.last_id - 60_000, row, True) is Chain.NEXT
 
 
 def test_one_context_tells_ticker_funding_and_open_interest() -> None:

@@ -7,7 +7,7 @@ import orjson
 
 from ingest.gaps import StreamGaps
 from ingest.outgoing import RECORD_LEVELS_MAX, RECORD_ROWS_MAX, UpdateCollector
-from schemas.klines import StreamGapEnvelope, decode_gaps
+from schemas.klines import StreamGap, StreamGapEnvelope, decode_gaps
 from schemas.topics import RAW
 from schemas.updates import Book, Funding, Ticker
 
@@ -86,3 +86,16 @@ def test_a_gap_is_told_once_when_found_and_once_when_recovered() -> None:
         ("trades", "recovered", 1_000, 5_000),
     ]
     assert not gaps.is_open("trades", "A")
+
+
+def test_a_stream_that_is_switched_off_leaves_no_gap_open() -> None:
+    gaps = StreamGaps("okx", "linear", "")
+    gaps.found("books", "A", "disconnected", 1)
+    gaps.told([StreamGap(symbol="A", kind="books", reason="hole", state="found", from_ms=2)])
+    gaps.ended("books", "A", 9)
+    told = [decode_gaps(record.value).data[0] for record in gaps.records()]
+    assert [(g.reason, g.state) for g in told[2:]] == [
+        ("disconnected", "recovered"),
+        ("hole", "recovered"),
+    ]
+    assert not gaps.is_open("books", "A")

@@ -253,3 +253,55 @@ def test_it_ends_up_with_exactly_what_is_wanted_whatever_was_refused_before(wish
                     for topic in told["topics"]:
                         it.control(Ack(None, topic), now_s)
     assert it.active == wishes[-1]
+
+
+def test_what_the_venue_says_twice_or_of_others_harms_nothing() -> None:
+    it = session(("a", "b"))
+    it.due(0.0)
+    for event in (Rejected(1, "no", "a"), Rejected(1, "no", "a"), Rejected(1, "no", "x"), Ack(9)):
+        it.control(event, 0.1)
+    assert it.refused == {"a": "no"}
+    it.control(Ack(None, "b"), 0.2)
+    assert it.is_live
+
+
+def test_the_rest_of_a_request_that_only_got_a_refusal_is_asked_for_alone() -> None:
+    it = session(("a", "bad", "c"))
+    it.due(0.0)
+    it.control(Rejected(1, "no", "bad"), 0.1)
+    again = [found for now_s in range(1, 9) for found in asked(it, float(now_s))]
+    assert sorted(topics[0] for _, topics in again) == ["a", "c"]
+    assert all(len(topics) == 1 for _, topics in again)
+    for id_ in (2, 3):
+        it.control(Ack(id_), 9.0)
+    assert it.verdict(12.0) is None
+    assert it.is_live
+
+
+def test_a_retiring_connection_that_died_is_found_dead() -> None:
+    it = live()
+    it.control(Shutdown(), 2.0)
+    assert it.verdict(50.0) is End.PLANNED
+    assert it.verdict(70.0) is End.STALE
+
+
+def test_out_of_requests_it_is_replaced_and_nothing_is_left_half_renewed() -> None:
+    limits = Limits(
+        streams_per_socket_max=200,
+        streams_per_request_max=50,
+        requests_per_s_max=10,
+        connections_per_5_min_max=300,
+        lifetime_s=math.inf,
+        requests_per_hour_max=4,
+    )
+    it = live(limits=limits)
+    it.heard(2.0, is_data=True)
+    it.renew(["a"])
+    for id_ in (2, 3):
+        assert len(it.due(2.0 + id_)) == 1
+        it.control(Ack(id_), 2.0 + id_)
+    assert it.active == {"a", "b"}
+    assert it.verdict(6.0) is None
+    it.renew(["b"])
+    assert it.due(7.0) == [], "who leaves must have room to come back"
+    assert it.verdict(7.0) is End.PLANNED

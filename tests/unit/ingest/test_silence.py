@@ -125,7 +125,7 @@ def test_a_ticker_is_evidence_when_its_price_moves_or_its_volume_grows() -> None
     ):
         activity.ticker(row, float(now_s))
         told.append(activity.traded_s("A"))
-    assert told == [0.0, 0.0, 0.0, 4.0, 5.0, 5.0]
+    assert told == [0.0, 0.0, 0.0, 2.0, 4.0, 4.0], "the time of the look before"
 
 
 def kline(timestamp: int, volume: str) -> VenueKline:
@@ -142,11 +142,39 @@ def test_a_candle_of_the_venue_is_evidence_when_its_volume_grows() -> None:
     for now_s, row in enumerate([kline(0, "1"), kline(0, "1"), kline(0, "2"), kline(60_000, "5")]):
         activity.venue_kline(row, float(now_s))
         told.append(activity.traded_s("A"))
-    assert told == [0.0, 0.0, 2.0, 2.0]
+    assert told == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_the_venues_day_is_evidence_when_it_grew_between_two_questions() -> None:
     activity = Activity()
     activity.counted({"A": 5.0, "B": 7.0}, ["A", "B", "C"], 10.0)
     activity.counted({"A": 6.0, "B": 7.0}, ["A", "B"], 70.0)
-    assert (activity.traded_s("A"), activity.traded_s("B")) == (70.0, 0.0)
+    assert (activity.traded_s("A"), activity.traded_s("B")) == (10.0, 0.0)
+
+
+@given(st.lists(st.tuples(st.integers(60, 1_200), st.integers(1, 5)), min_size=1, max_size=12))
+def test_a_faultless_stream_of_rare_trades_is_never_silent_whatever_the_venues_day_says(
+    bursts,
+) -> None:
+    watch, activity = Watch("trades", "A", 0.0), Activity()
+    ends, at_s = {}, 0
+    for pause_s, trades in bursts:
+        at_s += pause_s
+        ends[at_s] = trades
+    total, asked_s = 0, -1_000
+    for now_s in range(at_s + 600):
+        total += ends.get(now_s, 0)
+        watch.rows = total
+        assert watch.pulse(float(now_s), activity.traded_s("A")) is None
+        if watch.is_overdue(float(now_s)) and now_s - asked_s > 60:
+            asked_s = now_s
+            activity.counted({"A": float(total)}, ["A"], float(now_s))
+
+
+def test_a_reconnect_is_no_trade() -> None:
+    watch = Watch("trades", "A", 0.0)
+    watch.restart(500.0)
+    assert watch.heard_s == 0.0
+    watch.rows += 1
+    watch.pulse(510.0, 0.0)
+    assert watch.heard_s == 510.0
