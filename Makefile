@@ -26,7 +26,7 @@ run: $(INSTALLED)  ## Run everything on this machine, from the exchange in the s
 	@$(BIN)/fibstream up $(ARGS)
 
 test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills; two at a time
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(INSTALLED)  ## Run the unit tests only: no network, seconds
 	$(BIN)/pytest tests/unit $(ARGS)
