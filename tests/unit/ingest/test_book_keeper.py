@@ -110,21 +110,6 @@ def test_a_stream_snapshot_needs_no_asking_and_replaces_the_book() -> None:
     assert keeper.take(delta(51), 6).updates[0].prev_id == 50
 
 
-def test_of_whole_frames_an_older_one_came_late_unless_the_venues_clock_was_set_back() -> None:
-    keeper = live(BookRule(chain=by_range, is_whole=True))
-    keeper.take(snap(20, bids=[("7", "1")]), 100)
-    assert keeper.take(snap(15, bids=[("6", "1")]), 200) == NOTHING
-    assert keeper.book.bids.all() == [(7, 1)]
-    assert keeper.take(snap(16, bids=[("5", "1")]), 101 + GONE_BACK_MS).updates
-    assert keeper.book.bids.all() == [(5, 1)]
-
-
-def test_a_price_twice_in_a_snapshot_is_as_the_second_says() -> None:
-    keeper = BookKeeper("S", SIGNED)
-    out = keeper.take(snap(1, bids=[("7", "1"), ("6", "2"), ("7", "0")]), 1)
-    assert out.updates[0].bids == [(6, 2)]
-
-
 def test_a_repeated_update_is_ignored() -> None:
     keeper = live()
     keeper.take(delta(11, bids=[("5", "1")]), 1)
