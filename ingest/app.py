@@ -34,7 +34,6 @@ logger = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 8.0
 STOP_TIMEOUT_S = 3.0
-READY_CHECK_S = 0.05
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

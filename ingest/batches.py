@@ -7,7 +7,7 @@ the group in hand is rewritten at the larger scale, so that no digit is ever los
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ingest.decimals import rescaled
+from ingest.decimals import decimals_needed, rescaled
 from ingest.exchanges.base import TradeRow
 from schemas.trades import Channel, IdRule, Source, SymbolTrades, TradeBatch
 
@@ -110,8 +110,8 @@ class Collector:
 
     def _grow(self, symbol: _Symbol, row: TradeRow) -> tuple[int, int]:
         """Widen the scales to hold this row, or raise Unfit and change nothing."""
-        price_scale = max(symbol.price_scale, _decimals(row.price, row.price_scale))
-        qty_scale = max(symbol.qty_scale, _decimals(row.qty, row.qty_scale))
+        price_scale = max(symbol.price_scale, decimals_needed(row.price, row.price_scale))
+        qty_scale = max(symbol.qty_scale, decimals_needed(row.qty, row.qty_scale))
         price = _exact(row.price, row.price_scale, price_scale)
         qty = _exact(row.qty, row.qty_scale, qty_scale)
         record = self._open.get(symbol.partition)
@@ -174,13 +174,6 @@ def _compact(group: SymbolTrades) -> None:
         group.first = group.last = None
     if group.uid is not None:
         group.uid += [""] * (len(group.id) - len(group.uid))
-
-
-def _decimals(value: int, scale: int) -> int:
-    """Return the smallest scale that loses no digit."""
-    while scale and value % 10 == 0:
-        value, scale = value // 10, scale - 1
-    return scale
 
 
 def _exact(value: int, scale: int, wanted: int) -> int:

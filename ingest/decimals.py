@@ -67,3 +67,10 @@ def rescaled(value: int, scale: int, wanted: int) -> int | None:
         return moved
     whole, rest = divmod(value, _POWERS[scale - wanted])
     return None if rest else whole
+
+
+def decimals_needed(value: int, scale: int) -> int:
+    """Return the smallest scale that loses no digit."""
+    while scale and value % 10 == 0:
+        value, scale = value // 10, scale - 1
+    return scale

@@ -1,22 +1,21 @@
 """Streams that did not deliver, as records of ``md.gaps.v1``: found once, recovered once."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 import structlog
 
 from ingest import metrics
 from ingest.outgoing import Record
-from schemas.klines import StreamGap, StreamGapEnvelope
+from schemas.klines import GapReason, StreamGap, StreamGapEnvelope
 from schemas.streams import Kind
 from schemas.topics import GAPS, symbol_key
 from schemas.trades import Channel
 
 logger = structlog.get_logger(__name__)
 
-Reason = Literal["silent", "disconnected", "hole", "crossed", "checksum", "refused"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
+REASONS: tuple[GapReason, ...] = get_args(GapReason)
 
 WAITING_MAX = 10_000  # events not yet published; beyond it the oldest go
 
@@ -30,11 +29,11 @@ class StreamGaps:
         self._exchange = exchange
         self._channel: Channel = channel
         self._topic = topic_prefix + GAPS.name
-        self._open: dict[tuple[Kind, str, Reason], StreamGap] = {}
+        self._open: dict[tuple[Kind, str, GapReason], StreamGap] = {}
         self._waiting: list[StreamGap] = []
 
     def found(
-        self, kind: Kind, symbol: str, reason: Reason, from_ms: int, detail: str = ""
+        self, kind: Kind, symbol: str, reason: GapReason, from_ms: int, detail: str = ""
     ) -> None:
         """Open a gap, unless it is open already."""
         at = kind, symbol, reason
@@ -48,7 +47,7 @@ class StreamGaps:
         logger.warning("stream_gap_found", kind=kind, symbol=symbol, reason=reason, detail=detail)
 
     def recovered(
-        self, kind: Kind, symbol: str, reason: Reason, to_ms: int, detail: str = ""
+        self, kind: Kind, symbol: str, reason: GapReason, to_ms: int, detail: str = ""
     ) -> None:
         """Close a gap, where it is open."""
         gap = self._open.pop((kind, symbol, reason), None)

@@ -82,7 +82,6 @@ class Link:
         self.is_leading = False
         """It alone subscribes to what one socket at a time may have."""
         self.opened = False
-        self.has_data = False
         self.kept_talking = False
         self.frame_at_s = time.monotonic()
         """When the last frame came, once it is over."""
@@ -117,7 +116,7 @@ class Link:
             try:
                 return await _first_of(self._read(socket, session), self._keep(socket, session))
             finally:
-                self.has_data, self.kept_talking = session.has_data, session.kept_talking
+                self.kept_talking = session.kept_talking
                 self.frame_at_s = session.frame_at_s
                 self._shard.active -= session.active
                 self._route.intake.report()

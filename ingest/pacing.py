@@ -6,6 +6,7 @@ Pure: time and chance are arguments.
 from collections import deque
 
 from ingest.exchanges.base import Limits
+from runtime.backoff import Backoff
 
 RATE_LIMITED = frozenset({418, 429})  # 418: the address is banned for a while
 RATE_LIMITED_PAUSE_S = 60.0  # where the venue does not say for how long
@@ -13,6 +14,7 @@ RATE_LIMITED_PAUSE_S = 60.0  # where the venue does not say for how long
 TEMPORARY = frozenset({403, 408}) | RATE_LIMITED
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
+_BACKOFF = Backoff(first_s=BACKOFF_FIRST_S, max_s=BACKOFF_MAX_S, spread=1.0)
 
 
 def backoff_s(failures: int, chance: float) -> float:
@@ -20,8 +22,7 @@ def backoff_s(failures: int, chance: float) -> float:
 
     Full, so that the sockets of one venue do not come back in the same instant.
     """
-    ceiling = BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16)
-    return min(BACKOFF_MAX_S, ceiling) * chance
+    return _BACKOFF.delay_s(failures, 1.0 - chance)
 
 
 def retry_after_s(status: int, header: str | None) -> float:

@@ -4,6 +4,7 @@ Time is an argument, in seconds of any clock that never goes back. The owner of 
 is wanted, sends what ``due`` returns, reports what comes in, and asks ``verdict`` now and then.
 """
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ ACK_TIMEOUT_S = 10.0
 REFUSED_AGAIN_AFTER_S = 300.0
 ARGUMENT_BYTES = 48  # around a topic in a request: the venue's names of channel and symbol
 HOUR_S = 3_600.0
+RENEWAL_REQUESTS = 2  # who leaves must also be able to come back
 
 
 class End(Enum):
@@ -148,9 +150,10 @@ class Session:
 
     def _is_out_of_requests(self, now_s: float) -> bool:
         """Say whether something is due that only a new connection may ask for within the hour."""
-        if self._renewing and not self._has_room_to_renew(now_s):
-            return True
-        return self._is_hour_spent(now_s) and bool(self._next(now_s))
+        left = self._requests_left(now_s)
+        return (left < RENEWAL_REQUESTS and bool(self._renewing)) or (
+            left < 1 and bool(self._next(now_s))
+        )
 
     def _is_stale(self, now_s: float) -> bool:
         heartbeat = self._exchange.heartbeat
@@ -165,8 +168,9 @@ class Session:
         """Return the topics of the next request: to leave first, then to join."""
         asked = {topic for request in self._requests.values() for topic in request.topics}
         gone = self.active.difference(self._wanted)
-        renewed = self._renewing if self._has_room_to_renew(now_s) else set()
-        leaving = sorted(gone.union(renewed & self.active).difference(asked))
+        has_room = self._requests_left(now_s) >= RENEWAL_REQUESTS
+        renewed = self._renewing & self.active if has_room else set()
+        leaving = sorted(gone.union(renewed).difference(asked))
         if leaving:
             return self._fitting(leaving)
         joining = [t for t in self._wanted if t not in self.active and t not in asked]
@@ -194,21 +198,17 @@ class Session:
         return encode(topics, self._request_id)
 
     def _may_send(self, now_s: float) -> bool:
-        if self._is_hour_spent(now_s):
+        if self._requests_left(now_s) < 1:
             return False
         second = self._sent_s
         return len(second) < (second.maxlen or 1) or now_s - second[0] >= 1.0
 
-    def _has_room_to_renew(self, now_s: float) -> bool:
-        """Say whether who leaves may also come back within the venue's hour."""
+    def _requests_left(self, now_s: float) -> float:
+        """Return how many requests the venue's hour still allows."""
         hour = self._sent_of_hour_s
-        spare = 2 if hour.maxlen is not None else 0
-        recent = sum(now_s - sent_s < HOUR_S for sent_s in hour) if spare else 0
-        return hour.maxlen is None or recent + spare <= hour.maxlen
-
-    def _is_hour_spent(self, now_s: float) -> bool:
-        hour = self._sent_of_hour_s
-        return hour.maxlen is not None and len(hour) == hour.maxlen and now_s - hour[0] < HOUR_S
+        if hour.maxlen is None:
+            return math.inf
+        return hour.maxlen - sum(now_s - sent_s < HOUR_S for sent_s in hour)
 
     def _split_refused(self, now_s: float) -> None:
         """Ask the rest of a request one by one, where a refusal of one topic was all the answer."""

@@ -39,13 +39,13 @@ def configured(instruments: Instruments, wanted: Sequence[str]) -> Chosen:
 
 def busiest(
     instruments: Instruments,
-    trade_counts: Mapping[Channel, Mapping[str, float]],
+    activity: Mapping[Channel, Mapping[str, float]],
     limit: int | None,
 ) -> Chosen:
     """Return every streamed symbol per channel, by trades, at most ``limit`` a channel."""
     chosen: Chosen = {}
     for channel, listed in instruments.items():
-        counts = trade_counts.get(channel, {})
+        counts = activity.get(channel, {})
         streamed = [i for i in listed if i.is_streamed]
         streamed.sort(key=lambda i: (-counts.get(i.symbol, 0), i.symbol))
         chosen[channel] = streamed[:limit]

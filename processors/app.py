@@ -24,7 +24,13 @@ from processors.engine.engine import OUTPUTS, Engine
 from processors.outbox import Outbox
 from processors.worker import Worker
 from runtime.errors import PipelineError
-from runtime.kafka import TopicSpec, ensure_topics, producer_options, wait_for_broker
+from runtime.kafka import (
+    TopicSpec,
+    ensure_topics,
+    producer_options,
+    topic_specs,
+    wait_for_broker,
+)
 from runtime.ready import announce
 from runtime.settings import Settings
 from runtime.shutdown import exit_code
@@ -136,7 +142,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     sys.setswitchinterval(0.0005)
     await wait_for_broker(settings.kafka_bootstrap)
     changelog = changelog_topic(settings)
-    await ensure_topics(settings.kafka_bootstrap, [*_topics(settings), changelog])
+    await ensure_topics(
+        settings.kafka_bootstrap,
+        [*topic_specs(settings, (TRADES, *OUTPUTS, DEAD_LETTERS)), changelog],
+    )
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap, **producer_options() | {"linger_ms": 0}
     )
@@ -162,18 +171,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         os._exit(exit_code(e))  # Faust runs, and its threads would not let the process end
     finally:
         await producer.stop()
-
-
-def _topics(settings: Settings) -> list[TopicSpec]:
-    return [
-        TopicSpec(
-            name=settings.kafka_topic_prefix + topic.name,
-            partitions=topic.partitions or settings.kafka_partitions,
-            replication=settings.kafka_replication,
-            config=topic.settings(settings.kafka_replication),
-        )
-        for topic in (TRADES, *OUTPUTS, DEAD_LETTERS)
-    ]
 
 
 def _wire(app: App, checkpoint: Checkpoint, settings: Settings) -> Worker:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer
@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.partitioner import murmur2
 
 from runtime.errors import Misconfigured, PipelineError, Retriable
+from runtime.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -129,6 +130,34 @@ async def _unanswered(bootstrap: str) -> str | None:
     finally:
         await client.close()
     return None
+
+
+class CataloguedTopic(Protocol):
+    """A topic as its catalogue knows it."""
+
+    @property
+    def name(self) -> str:
+        """Without the configured prefix."""
+
+    @property
+    def partitions(self) -> int | None:
+        """None: as many as the settings say."""
+
+    def settings(self, replication: int, /) -> dict[str, str]:
+        """Return Kafka's configuration of it, for that many copies."""
+
+
+def topic_specs(settings: Settings, topics: Iterable[CataloguedTopic]) -> list[TopicSpec]:
+    """Return how the topics are made under the settings."""
+    return [
+        TopicSpec(
+            name=settings.kafka_topic_prefix + topic.name,
+            partitions=topic.partitions or settings.kafka_partitions,
+            replication=settings.kafka_replication,
+            config=topic.settings(settings.kafka_replication),
+        )
+        for topic in topics
+    ]
 
 
 async def ensure_topics(bootstrap: str, specs: Iterable[TopicSpec]) -> list[str]:

@@ -120,13 +120,16 @@ class GapEnvelope(msgspec.Struct, frozen=True, tag_field="data_type", tag="gaps"
     data: list[Gap]
 
 
+GapReason = Literal["silent", "disconnected", "hole", "crossed", "checksum", "refused"]
+
+
 class StreamGap(msgspec.Struct, frozen=True, kw_only=True):
     """A stream did not deliver, or could not be trusted, from ``from_ms`` on (our clock)."""
 
     symbol: str
     """The venue's own name; empty: every symbol of the socket."""
     kind: Kind
-    reason: Literal["silent", "disconnected", "hole", "crossed", "checksum", "refused"]
+    reason: GapReason
     """silent: acknowledged, and no data though the venue trades; hole, crossed, checksum: a book
     lost its chain, its best prices met, or it differs from the venue's own."""
     state: Literal["found", "recovered"]

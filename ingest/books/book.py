@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from heapq import heapify, heappop, heappush, nlargest, nsmallest
 
-from ingest.decimals import SCALE_MAX, Unfit, digits, rescaled
+from ingest.decimals import SCALE_MAX, Unfit, decimals_needed, digits, rescaled
 from schemas.numbers import INT64_MAX
 from schemas.updates import Book as BookUpdate
 from schemas.updates import Level
@@ -202,8 +202,8 @@ class Book:
 
     def _grow(self, texts: TextLevels) -> None:
         """Widen the scales so that these fit, and move what is there."""
-        price_scale = max(self.price_scale, *(_decimals(*digits(p)) for p, _ in texts))
-        qty_scale = max(self.qty_scale, *(_decimals(*self._qty(q)) for _, q in texts))
+        price_scale = max(self.price_scale, *(decimals_needed(*digits(p)) for p, _ in texts))
+        qty_scale = max(self.qty_scale, *(decimals_needed(*self._qty(q)) for _, q in texts))
         factors = 10 ** (price_scale - self.price_scale), 10 ** (qty_scale - self.qty_scale)
         for side in (self.bids, self.asks):
             for price, qty in side.levels.items():
@@ -238,7 +238,7 @@ def _in_base(contract_size: str) -> Callable[[str], tuple[int, int]]:
         value, scale = digits(number)
         value, scale = value * factor, scale + more_decimals
         if scale > SCALE_MAX:
-            scale_min = _decimals(value, scale)
+            scale_min = decimals_needed(value, scale)
             value, scale = value // 10 ** (scale - scale_min), scale_min
         if value > INT64_MAX or scale > SCALE_MAX:
             raise Unfit(f"{number!r} contracts of {contract_size} leave 64 bits")
@@ -252,13 +252,6 @@ def _moved(value: int, scale: int, wanted: int) -> int:
     if moved is None:
         raise _TooFine
     return moved
-
-
-def _decimals(value: int, scale: int) -> int:
-    """Return the smallest scale that loses no digit."""
-    while scale and value % 10 == 0:
-        value, scale = value // 10, scale - 1
-    return scale
 
 
 def _less(changes: list[Level], gone: list[int]) -> list[Level]:
