@@ -104,7 +104,7 @@ class Truth:
     async def trades(self, series: Series) -> list[TruthTrade]:
         """Return every trade of a symbol that the simulator remembers, as it made them."""
         rows: list[TruthTrade] = []
-        query = _query(series) | {"limit": PAGE_ROWS}
+        query = query_of(series) | {"limit": PAGE_ROWS}
         from_row = 0  # its own number: ids of some venues have no order
         while True:
             page = (await self._get("trades", query | {"from_row": from_row})).json()
@@ -117,7 +117,7 @@ class Truth:
         self, series: Series, interval_ms: int, from_ms: int, to_ms: int
     ) -> dict[int, TruthCandle]:
         """Return the simulator's own candles by open time."""
-        query = _query(series) | {"interval_ms": interval_ms}
+        query = query_of(series) | {"interval_ms": interval_ms}
         rows = (await self._get("klines", query | {"from_ms": from_ms, "to_ms": to_ms})).json()
         return {
             row["timestamp"]: TruthCandle.read([str(row[name]) for name in TruthCandle._fields])
@@ -135,7 +135,8 @@ def rule_of(series: Series) -> IdRule:
     return EXCHANGES[exchange].markets[cast("Channel", channel)].ids
 
 
-def _query(series: Series) -> Query:
+def query_of(series: Series) -> Query:
+    """Return the parameters that name a symbol to the simulator."""
     exchange, channel, symbol = series
     return {"exchange": exchange, "market": channel, "symbol": symbol}
 

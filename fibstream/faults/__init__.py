@@ -6,6 +6,7 @@ Real broker, real ingestors and a real worker; the observer reads the topics as 
 import asyncio
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -94,7 +95,9 @@ async def _play(
 ) -> list[Finding]:
     """Faults of one symbol all at once, each on a symbol of its own; the others one by one."""
     markets = [_market(exchange) for exchange in exchanges]
-    symbols = {market: await simulated.symbols(*market) for market in markets}
+    symbols: dict[tuple[str, str], list[str]] = defaultdict(list)  # busiest first
+    for exchange, channel, symbol in await simulated.series():
+        symbols[exchange, channel].append(symbol)
 
     def scenes(at: int) -> list[Scene]:
         return [

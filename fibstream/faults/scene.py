@@ -2,55 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
-
-import httpx
 
 from fibstream.faults.observer import Observer, Top
-from fibstream.truth import Series, rule_of
+from fibstream.truth import Series, Truth, query_of, rule_of
 from schemas.klines import Gap, StreamGap
 
 POLL_S = 0.1
 DEPTH = 5
 
 
-class Simulated:
-    """A client of the simulator's own endpoints."""
-
-    def __init__(self, client: httpx.AsyncClient, port: int) -> None:
-        self._client = client
-        self._url = f"http://127.0.0.1:{port}/sim"
-
-    async def symbols(self, exchange: str, channel: str) -> Sequence[str]:
-        """Return what trades there, busiest first."""
-        state = await self._get("state", exchange=exchange)
-        return list(state["markets"][channel])
+class Simulated(Truth):
+    """The exchange's truth, and the switch of its faults."""
 
     async def inflict(self, series: Series, kind: str, **wish: object) -> int:
         """Make a fault happen; return what it touched."""
-        exchange, market, symbol = series
-        body = {"kind": kind, "exchange": exchange, "market": market, "symbol": symbol} | wish
-        response = await self._client.post(f"{self._url}/fault", json=body)
-        response.raise_for_status()
-        return int(response.json()["touched"])
+        response = await self._client.post(
+            f"{self._url}/fault", json=query_of(series) | {"kind": kind} | wish
+        )
+        return int(response.raise_for_status().json()["touched"])
 
     async def tops(self, series: Series) -> list[tuple[Top, Top]]:
         """Return the true best levels after each of the last changes, bids first."""
-        told = await self._get("books", **_query(series), depth=1, tops=1)
+        told = (await self._get("books", query_of(series) | {"depth": 1, "tops": 1})).json()
         return [(_levels(top["bids"]), _levels(top["asks"])) for top in told["tops"]]
-
-    async def sent(self, series: Series, from_ns: int, to_ns: int) -> set[tuple[int, str]]:
-        """Return the trades that were sent to a listener in that time."""
-        told = await self._get("trades", **_query(series), limit=100_000)
-        rows = zip(told["id"], told["uid"], told["sent_ns"], strict=True)
-        return {(id_, uid) for id_, uid, sent_ns in rows if from_ns <= sent_ns < to_ns}
-
-    async def _get(self, path: str, **query: Any) -> Any:
-        response = await self._client.get(f"{self._url}/{path}", params=query)
-        return response.raise_for_status().json()
 
 
 class Scene:
@@ -122,7 +99,8 @@ class Scene:
 
     async def has_all_sent(self, from_ns: int, to_ns: int) -> bool:
         """Say whether every trade sent in that time is on the topic."""
-        sent = await self._simulated.sent(self.series, from_ns, to_ns)
+        made = await self._simulated.trades(self.series)
+        sent = {trade.key for trade in made if from_ns <= trade.sent_ns < to_ns}
         return sent <= self._observer.trades[self.series].keys()
 
     async def book_is_right(self) -> bool:
@@ -160,7 +138,3 @@ class Scene:
 
 def _levels(told: list[list[str]]) -> Top:
     return [(Decimal(price), Decimal(qty)) for price, qty in told]
-
-
-def _query(series: Series) -> dict[str, str]:
-    return dict(zip(("exchange", "market", "symbol"), series, strict=True))
