@@ -54,12 +54,6 @@ class Warehouse:
         self._client = client
         self._url = f"http://127.0.0.1:{port}/"
 
-    async def count_trades(self) -> tuple[int, int]:
-        """Return (distinct trades, rows that a reader sees)."""
-        sql = "SELECT uniqExact(exchange, channel, symbol, id, uid), count() FROM trades_unique"
-        (row,) = await self._rows(sql)
-        return int(row[0]), int(row[1])
-
     async def trades(self, series: Series) -> list[StoredTrade]:
         """Return the trades of one symbol in the order in which they came."""
         rows = await self._rows(
@@ -99,25 +93,6 @@ async def count_redis_keys(settings: Settings) -> int:
     client = redis.Redis(host=settings.redis_host, port=settings.redis_port, db=settings.redis_base)
     try:
         return int(await client.dbsize())
-    finally:
-        await client.aclose()
-
-
-async def read_redis(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return every hash under the main key."""
-    client = redis.Redis(
-        host=settings.redis_host,
-        port=settings.redis_port,
-        db=settings.redis_base,
-        decode_responses=True,
-    )
-    try:
-        keys = [key async for key in client.scan_iter(f"{settings.redis_main_key}:*")]
-        return {
-            key: await client.hgetall(key)  # type: ignore[misc] # sync or async by the client
-            for key in keys
-            if await client.type(key) == "hash"
-        }
     finally:
         await client.aclose()
 
