@@ -10,7 +10,7 @@ from msgspec import ValidationError
 
 from fibstream.stored import CandleKey
 from fibstream.truth import Series
-from schemas.intervals import interval_text
+from schemas.intervals import Interval
 from schemas.klines import Kline, decode_klines
 
 FRAME_BYTES_MAX = 16 << 20
@@ -28,7 +28,7 @@ class Sight(NamedTuple):
 class Audience:
     """Subscribes to everything and keeps the latest revision of each candle."""
 
-    def __init__(self, url: str, intervals: tuple[int, ...]) -> None:
+    def __init__(self, url: str, intervals: tuple[Interval, ...]) -> None:
         self.messages = 0
         self.candles: dict[CandleKey, Kline] = {}
         self.sights: list[Sight] = []
@@ -40,7 +40,7 @@ class Audience:
 
     async def watch(self) -> None:
         """Follow the gateway until cancelled, through its restarts."""
-        names = [interval_text(length) for length in self._intervals]
+        names = [interval.text for interval in self._intervals]
         series = {"symbol": "*", "exchange": "*", "channel": "*"}
         wanted = [{"timeframe": name, "initial_candles": 0} for name in names]
         subscribe = orjson.dumps(
@@ -66,14 +66,14 @@ class Audience:
             return  # an ack or the statistics
         for row in envelope.data:
             series = (envelope.exchange, envelope.channel, row.symbol)
-            key = (*series, row.interval, row.timestamp)
+            key = (*series, row.frame, row.timestamp)
             old = self.candles.get(key)
             if row.closed and (old is None or not old.closed):
-                end_ms = row.timestamp + row.interval
+                end_ms = row.frame.end_ms(row.timestamp)
                 self.close_delays_ms.append(now_ns / 1e6 - end_ms)
             if old is None or row.version >= old.version:
                 self.candles[key] = row
-            if not row.closed and (series, row.last_id) not in self._seen:
+            if row.trade_count and not row.closed and (series, row.last_id) not in self._seen:
                 self._seen.add((series, row.last_id))
                 self.sights.append(Sight(series, row.last_id, now_ns))
         if envelope.data:

@@ -4,16 +4,14 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 from rich.console import Console
 
-from fibstream import stages, streams
+from fibstream import intervals, stages, streams
+from fibstream.bench import commands as bench
 from runtime.errors import Misconfigured, PipelineError
-from runtime.logs import configure_logging
-from runtime.settings import Settings
 from runtime.shutdown import exit_code
 
 app = typer.Typer(
@@ -35,15 +33,26 @@ def ingest() -> None:
 
 
 @app.command()
-def process() -> None:
-    """Run one worker: trades to candles, Kafka to Kafka."""
-    raise typer.Exit(stages.process())
+def process(
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Side by side; else STREAMER_PROCESS_WORKERS."),
+    ] = None,
+) -> None:
+    """Run workers: trades to candles, Kafka to Kafka."""
+    raise typer.Exit(stages.process(workers))
 
 
 @app.command()
 def sink(name: Annotated[str, typer.Argument(help="clickhouse, redis, ...")]) -> None:
     """Run one sink: Kafka to a store."""
     raise typer.Exit(stages.sink(name))
+
+
+@app.command()
+def recompute() -> None:
+    """Run the recompute worker: candles that very late trades changed, from ClickHouse."""
+    raise typer.Exit(stages.recompute())
 
 
 @app.command()
@@ -127,6 +136,61 @@ def faults(
 
 
 @app.command()
+def reconcile(
+    exchange: Annotated[str | None, typer.Option(help="Only its candles.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only its candles.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="So far back.")] = 24.0,
+    run_for_s: Annotated[
+        float | None, typer.Option("--for", min=1, help="Follow it for so many seconds.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sum up what became of comparing our candles with the exchanges' own."""
+    from fibstream import reconcile as reconciling
+
+    wanted = reconciling.Wanted(exchange=exchange, symbol=symbol, hours=hours, run_for_s=run_for_s)
+    report = asyncio.run(reconciling.reconcile(stages.deployed_settings(), wanted))
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        Console().print(reconciling.table(report))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command()
+def chaos(
+    minutes: Annotated[float, typer.Option(min=0.5, max=1_440, help="Of harm.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the schedule and of the exchanges.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Two more come and go.")] = 3,
+    rate: Annotated[float, typer.Option(min=1, help="Trades a second, all together.")] = 400.0,
+    exchanges: Annotated[str, typer.Option(help="Simulated side by side.")] = "binance,bybit",
+    without: Annotated[
+        str, typer.Option(help="position-guard, awaiting, order: a worker that lacks it.")
+    ] = "",
+    self_test: Annotated[bool, typer.Option(help="Without each in turn: all must fail.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Kill, freeze and cut off workers and their broker, and judge every candle by an oracle."""
+    from fibstream import chaos as chaotic
+    from fibstream.demo import exchange_names
+
+    options = chaotic.ChaosOptions(
+        minutes=minutes,
+        seed=seed,
+        workers=workers,
+        trades_per_s=rate,
+        exchanges=exchange_names(exchanges),
+    )
+    options = chaotic.lacking(options, without) if without else options
+    report = stages.run_chaos(stages.checked_settings(), options, console, self_test=self_test)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        console.print_json(data=report)
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command()
 def up(run_for_s: RunFor = None) -> None:
     """Run everything on this machine, streaming from the exchange itself."""
     raise typer.Exit(stages.up(stages.checked_settings(), run_for_s=run_for_s))
@@ -203,83 +267,9 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(doctors.exit_code(findings))
 
 
-bench = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
-app.add_typer(bench, name="bench")
+app.add_typer(bench.app, name="bench")
 app.add_typer(streams.app, name="streams")
-
-
-@bench.command("processor")
-def bench_processor(as_json: AsJson = False) -> None:
-    """One worker through the whole processor: bulk and live-shaped trades."""
-    from fibstream.bench.processor import bench_processor as measure
-
-    settings = stages.checked_settings()
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="bench")
-    report = asyncio.run(measure(settings))
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        console.print_json(data=report)
-
-
-@bench.command("parse")
-def bench_parse(as_json: AsJson = False) -> None:
-    """Trade frames to rows on one core, beside bare orjson.loads of the same frames."""
-    from fibstream.bench.parse import bench_parse as measure
-
-    report = measure()
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        console.print_json(data=report)
-
-
-@bench.command("rotation")
-def bench_rotation(
-    as_json: AsJson = False,
-    rotations: Annotated[int, typer.Option(min=1, help="Of each feed.")] = 20,
-    rate: Annotated[float, typer.Option(min=1, help="Trades a second.")] = 5_000.0,
-) -> None:
-    """Planned ends of connections under load: nothing lost, nothing doubled."""
-    from fibstream.bench.rotation import Load
-    from fibstream.bench.rotation import bench_rotation as measure
-
-    settings = _quiet_settings()
-    report = uvloop.run(measure(settings, Load(rotations=rotations, trades_per_s=rate)))
-    _tell(report, as_json=as_json)
-    raise typer.Exit(0 if report["ok"] else 1)
-
-
-@bench.command("ingest")
-def bench_ingest(
-    as_json: AsJson = False,
-    ticks_ms: Annotated[
-        str, typer.Option(help="Fixed ticks of the publisher to compare: 2,5,20.")
-    ] = "",
-    rate: Annotated[float, typer.Option(min=1, help="Trades a second.")] = 20_000.0,
-    run_for_s: Annotated[float, typer.Option("--for", min=2, help="Seconds each.")] = 15.0,
-    worker: Annotated[bool, typer.Option(help="And what a worker spends on the records.")] = False,
-) -> None:
-    """700 symbols into a real broker: latency from the socket to the acknowledgement."""
-    from fibstream.bench.ingest import Load
-    from fibstream.bench.ingest import bench_ingest as measure
-
-    ticks = tuple(float(text) / 1_000 for text in ticks_ms.split(",") if text)
-    load = Load(trades_per_s=rate, run_for_s=run_for_s, ticks_s=ticks, with_worker=worker)
-    _tell(uvloop.run(measure(_quiet_settings(), load)), as_json=as_json)
-
-
-def _quiet_settings() -> Settings:
-    settings = stages.checked_settings()
-    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="bench")
-    return settings
-
-
-def _tell(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        console.print_json(data=report)
+app.add_typer(intervals.app, name="intervals")
 
 
 def _kill(text: str) -> tuple[float, str]:

@@ -34,7 +34,7 @@ from fibstream.verdict import (
 from ingest.exchanges import EXCHANGES
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
-from schemas.intervals import parse_intervals
+from schemas.intervals import Interval, parse_intervals
 from simulator import SimulatorOptions
 
 DRAIN_WITHIN_S = 45.0
@@ -237,7 +237,7 @@ async def _gather(
     warehouse: Warehouse,
     settings: Settings,
     made: Mapping[Series, list[TruthTrade]],
-    intervals: tuple[int, ...],
+    intervals: tuple[Interval, ...],
     stopped_ms: int,
 ) -> list[Evidence]:
     told = await told_gaps(settings)
@@ -247,7 +247,7 @@ async def _gather(
         own = {}
         for interval in intervals:
             first_ms = min((t.ts for t in arrived), default=0)
-            from_ms, to_ms = first_ms - first_ms % interval, stopped_ms - stopped_ms % interval
+            from_ms, to_ms = interval.open_ms(first_ms), interval.open_ms(stopped_ms)
             if arrived and from_ms < to_ms:
                 own[interval] = await truth.candles(series, interval, from_ms, to_ms)
         evidences.append(
@@ -319,5 +319,5 @@ def _percentiles(values: list[float]) -> dict[str, float | None]:
     return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1)}
 
 
-def _intervals(settings: Settings) -> tuple[int, ...]:
+def _intervals(settings: Settings) -> tuple[Interval, ...]:
     return parse_intervals(settings.kline_intervals)

@@ -4,7 +4,7 @@ Rows begin as a venue's frames and pass through the ingestor's own parts, so an 
 what is never written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -14,14 +14,22 @@ from ingest.exchanges.base import KIND_OF, BookRow, Instrument
 from ingest.gaps import StreamGaps
 from ingest.outgoing import Record, UpdateCollector
 from ingest.status import StatusBoard
+from processors.books import Books
 from processors.engine.engine import Engine
-from schemas.control import Control
+from processors.fold import Fold
+from processors.stats.fold import Stats
+from processors.tickers import Tickers
+from processors.ticks import Ticks
+from processors.venue.reconciliation import Reconciliations
+from schemas.bars import parse_bar_sizes
+from schemas.control import Control, IntervalControl
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.intervals import MINUTE_MS, SECOND_MS
-from schemas.klines import StreamGap
+from schemas.intervals import MINUTE_MS, SECOND_MS, Interval
+from schemas.klines import StreamGap, decode_klines
 from schemas.streams import StreamKey
-from schemas.topics import CONTROL, DEAD_LETTERS, GAPS, TRADES
+from schemas.topics import CONTROL, DEAD_LETTERS, GAPS, KLINES, RECONCILIATION, TRADES, VENUE_KLINES
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
+from schemas.updates import VenueKline, VenueKlineUpdates, encode_updates
 
 BEGIN_MS = 1_680_652_700_452
 MARKET = EXCHANGES["bybit"].markets["linear"]
@@ -80,15 +88,25 @@ def example_records() -> dict[str, Sequence[bytes]]:
         **_by_topic(_updates()),
         **_by_topic(_told()),
     }
+    found |= _merged(found)
     examples: dict[str, Sequence[bytes]] = {name: (value,) for name, value in found.items()}
     stream_gap = _by_topic(_stream_gap())[GAPS.name]
     examples[GAPS.name] = (found[GAPS.name], stream_gap)
+    examples[RECONCILIATION.name] = (_compared(found[KLINES.name]),)
+    interval = IntervalControl(interval="1w@mon", changed_ms=BEGIN_MS)
+    examples[CONTROL.name] = (found[CONTROL.name], msgspec.json.encode(interval))
     return examples
 
 
 def _folded() -> dict[str, bytes]:
     """Return trades, and what the processor makes of them."""
-    engine = Engine((MINUTE_MS,), grace_ms=80, live_every_ms=250, closes_quiet=True)
+    engine = Engine(
+        (Interval(MINUTE_MS),),
+        grace_ms=80,
+        live_every_ms=250,
+        closes_quiet=True,
+        bars=parse_bar_sizes(["volume:0.02"]),
+    )
     # Two trades, silence in which eight ids are missed, and one of the eight after all.
     story = [
         _batch([3_535_186_032, 3_535_186_033], [0, 0], [2_814_510, 2_814_520], [2, 20]),
@@ -97,10 +115,48 @@ def _folded() -> dict[str, bytes]:
     ]
     found = {TRADES.name: encode_batch(story[0])}
     for offset, batch in enumerate(story):
-        engine.apply(0, offset, batch)
+        engine.apply_batch(0, offset, batch)
         for output in engine.outputs(batch.recv_ns // 1_000_000, {0}):
             found.setdefault(output.topic.name, output.value)
     return found
+
+
+def _merged(found: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return what the agents of one state a symbol make of the records found."""
+    merged: dict[str, bytes] = {}
+    folds: tuple[Fold, ...] = (Tickers(0), Books(0, 20), Stats(), Ticks(0))
+    for fold in folds:
+        (source,) = fold.reads
+        fold.apply(source, 0, 0, found[source.name])
+        merged |= {output.topic.name: output.value for output in fold.outputs(BEGIN_MS, {0})}
+    return merged
+
+
+def _compared(klines: bytes) -> bytes:
+    """Return what is said of our candle where the exchange has counted the trades we miss."""
+    ours = decode_klines(klines)
+    (row,) = ours.data
+    told = VenueKline(
+        symbol=row.symbol,
+        interval=row.interval,
+        name="1m",
+        timestamp=row.timestamp,
+        open=row.open,
+        high=row.high,
+        low=row.low,
+        close=row.close,
+        volume=row.volume + 1,
+        closed=True,
+        ts=row.timestamp + row.interval,
+        trade_count=row.trade_count + row.missing,
+    )
+    updates = VenueKlineUpdates(
+        exchange=ours.exchange, channel=ours.channel, recv_ns=ours.recv_ms * 1_000_000, data=[told]
+    )
+    fold = Reconciliations([Interval(MINUTE_MS)])
+    fold.apply(KLINES, 0, 0, klines)
+    fold.apply(VENUE_KLINES, 0, 0, encode_updates(updates))
+    return next(fold.outputs(BEGIN_MS, {0})).value
 
 
 def _batch(ids: list[int], after_ms: list[int], price: list[int], qty: list[int]) -> TradeBatch:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fibstream.topics import create_topics
+from fibstream.workers import worker_children
 from runtime.child import ChildSpec
 from runtime.errors import Misconfigured
-from runtime.ports import check_port
+from runtime.ports import check_port, free_port
 from runtime.servers import kafka, redis
 from runtime.servers.folder import make_data_dir
 from runtime.settings import Settings
@@ -21,6 +22,7 @@ from simulator import SimulatorOptions
 from sinks import SINKS
 
 GATEWAY = "websocket"  # the gateway's name among the consumers
+WAREHOUSE = "clickhouse"  # which the recompute worker asks
 CONSUMERS = (*SINKS, GATEWAY)
 STAGE_READY_S = 90.0
 
@@ -87,11 +89,12 @@ def _servers(plan: Plan) -> list[ChildSpec]:
     if "redis" in settings.enabled_consumers and not settings.redis_host:
         specs.append(redis.child(settings, ephemeral=plan.is_ephemeral))
     if plan.simulator is not None:
-        specs.append(_simulator(plan.simulator))
+        specs.append(simulator_child(plan.simulator))
     return specs
 
 
-def _simulator(options: SimulatorOptions) -> ChildSpec:
+def simulator_child(options: SimulatorOptions) -> ChildSpec:
+    """Return the spec of a supervised simulator, which announces ``port``."""
     argv = [sys.executable, "-m", "simulator", "--port", str(options.port)]
     argv += ["--seed", str(options.seed), "--symbols", str(options.symbols)]
     argv += ["--rate", str(options.trades_per_s), "--history", str(options.history_s)]
@@ -118,7 +121,7 @@ def ingestor(exchange: str, exchanges: Sequence[str]) -> str:
 def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]:
     """Readers before writers: nothing waits, and the first trade finds every sink listening."""
     # Of several processes on one machine each takes a free port for its metrics.
-    settings = settings.model_copy(update={"metrics_port": 0})
+    settings = _with_sql_port(settings.model_copy(update={"metrics_port": 0}))
 
     def stage(name: str, *argv: str, after: Sequence[str] = (), **own: object) -> ChildSpec:
         return ChildSpec(
@@ -133,7 +136,7 @@ def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]
     readers = [stage(f"sink-{n}", "sink", n) for n in consumers if n != GATEWAY]
     if GATEWAY in consumers:
         readers.append(stage("gateway", "gateway"))
-    readers.append(stage("process", "process"))
+    readers += worker_children(settings)
     exchanges = plan.exchanges or (settings.exchange,)
     names = [reader.name for reader in readers]
     ingestors = [
@@ -142,14 +145,26 @@ def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]
             "ingest",
             after=names,
             exchange=exchange,
-            **_simulated(exchange, facts),
+            **simulated_urls(exchange, facts),
         )
         for exchange in exchanges
     ]
+    if WAREHOUSE in consumers:  # nothing waits for it: it corrects what is long over
+        readers.append(stage("recompute", "recompute", after=[f"sink-{WAREHOUSE}"]))
     return [*readers, *ingestors]
 
 
-def _simulated(exchange: str, facts: Facts) -> dict[str, str]:
+def _with_sql_port(settings: Settings) -> Settings:
+    """Fix the port of the SQL endpoint: whoever asks there finds it again after a restart."""
+    if settings.clickhouse_url or settings.clickhouse_http_port:
+        return settings
+    if WAREHOUSE not in settings.enabled_consumers:
+        return settings
+    port = free_port(settings.clickhouse_http_host)
+    return settings.model_copy(update={"clickhouse_http_port": port})
+
+
+def simulated_urls(exchange: str, facts: Facts) -> dict[str, str]:
     """Return the addresses of a simulated exchange, where there is one."""
     if "simulator" not in facts:
         return {}

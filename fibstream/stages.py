@@ -19,6 +19,7 @@ from runtime.metrics import serve_metrics
 from runtime.servers.folder import make_data_dir
 from runtime.settings import Settings, load_settings
 from runtime.shutdown import run as run_until_stopped
+from schemas.bars import BadBarSize, parse_bar_sizes
 from schemas.intervals import BadInterval, parse_intervals
 
 logger = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ logger = structlog.get_logger(__name__)
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fibstream.chaos import ChaosOptions
     from fibstream.demo import DemoOptions
     from ingest.recorder import RecordOptions
 
@@ -40,8 +42,12 @@ def checked_settings(**overrides: object) -> Settings:
         parse_intervals(settings.kline_intervals)
     except BadInterval as e:
         raise Misconfigured(
-            "STREAMER_KLINE_INTERVALS", str(e), remedy="Example: 1s,1m,15m,1D,173m,fibonacci"
+            "STREAMER_KLINE_INTERVALS", str(e), remedy="Example: 1s,1m,15m,1D,173m,1w@mon,fibonacci"
         ) from e
+    try:
+        parse_bar_sizes(settings.bars)
+    except BadBarSize as e:
+        raise Misconfigured("STREAMER_BARS", str(e), remedy="Example: tick:1000,volume:50") from e
     return settings
 
 
@@ -88,11 +94,19 @@ def record(settings: Settings, options: "RecordOptions") -> int:
         print(json.dumps(recorder.summary), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def process() -> int:
-    """Run one Faust worker."""
+def process(workers: int | None = None) -> int:
+    """Run so many Faust workers: one in this process, several as children of it."""
+    settings = deployed_settings()
+    if workers is not None:
+        settings = settings.model_copy(update={"process_workers": workers})
+    make_data_dir(settings.data_dir)  # Faust wants a folder of its own there
+    if settings.process_workers > 1:
+        from fibstream.workers import run_workers
+
+        configure_logging(settings, process="process")
+        return run_until_stopped(lambda stop: run_workers(settings, stop))
     from processors.app import run
 
-    make_data_dir(deployed_settings().data_dir)  # Faust wants a folder of its own there
     return run_stage("process", run)
 
 
@@ -101,6 +115,13 @@ def sink(name: str) -> int:
     from sinks.app import run
 
     return run_stage(f"sink-{name}", lambda settings, stop: run(name, settings, stop))
+
+
+def recompute() -> int:
+    """Run the recompute worker."""
+    from processors.recompute.app import run
+
+    return run_stage("recompute", run)
 
 
 def gateway() -> int:
@@ -164,3 +185,17 @@ def run_faults(settings: Settings, exchanges: Sequence[str]) -> dict[str, Any]:
 
     configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="faults")
     return asyncio.run(play(settings, exchanges))
+
+
+def run_chaos(
+    settings: Settings, options: "ChaosOptions", console: "Console", *, self_test: bool
+) -> dict[str, Any]:
+    """Play one schedule, or the self-test; return the report."""
+    from fibstream import chaos
+
+    configure_logging(settings, process="chaos")
+    if self_test:
+        return asyncio.run(chaos.self_test(settings))
+    for act in options.schedule():
+        console.print(str(act), highlight=False)
+    return asyncio.run(chaos.run_chaos(settings, options))

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 
 from fibstream.truth import Series, TruthCandle
 from runtime.settings import Settings
+from schemas.intervals import Interval
 from schemas.klines import Gap, GapEnvelope, StreamGapEnvelope, decode_gaps
 from schemas.topics import GAPS, RAW
 
@@ -44,7 +45,7 @@ class StoredCandle(NamedTuple):
     missing: int
 
 
-CandleKey = tuple[str, str, str, int, int]  # exchange, channel, symbol, interval_ms, open_ms
+CandleKey = tuple[str, str, str, Interval, int]  # exchange, channel, symbol, interval, open_ms
 
 
 class Warehouse:
@@ -70,15 +71,16 @@ class Warehouse:
     async def candles(self) -> dict[CandleKey, StoredCandle]:
         """Return the latest revision of every candle."""
         rows = await self._rows(
-            "SELECT exchange, channel, symbol, interval_ms, toUnixTimestamp64Milli(open_time), "
-            "closed, quality, missing, open, high, low, close, volume, quote_volume, "
+            "SELECT exchange, channel, symbol, interval_ms, anchor, "
+            "toUnixTimestamp64Milli(open_time), closed, quality, missing, "
+            "open, high, low, close, volume, quote_volume, "
             "taker_buy_volume, taker_buy_quote_volume, trade_count, first_id, last_id FROM candles"
         )
         return {
-            (exchange, channel, symbol, int(length), int(open_ms)): StoredCandle(
+            (exchange, channel, symbol, Interval(int(length), anchor), int(open_ms)): StoredCandle(
                 TruthCandle.read(values), closed == "true", quality, int(missing)
             )
-            for exchange, channel, symbol, length, open_ms, *rest in rows
+            for exchange, channel, symbol, length, anchor, open_ms, *rest in rows
             for closed, quality, missing, *values in (rest,)
         }
 

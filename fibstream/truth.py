@@ -4,7 +4,7 @@ The fold here is the plain one - sort, group, sum, in exact decimals - and share
 engine it judges.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
 from itertools import groupby
 from typing import Any, NamedTuple, cast
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import httpx
 
 from ingest.exchanges import EXCHANGES
+from schemas.intervals import FUNDING, WEEK_MS, Interval
 from schemas.trades import Channel, IdRule
 
 PAGE_ROWS = 100_000
@@ -114,10 +115,12 @@ class Truth:
             from_row = page["row"][-1] + 1
 
     async def candles(
-        self, series: Series, interval_ms: int, from_ms: int, to_ms: int
+        self, series: Series, interval: Interval, from_ms: int, to_ms: int
     ) -> dict[int, TruthCandle]:
-        """Return the simulator's own candles by open time."""
-        query = query_of(series) | {"interval_ms": interval_ms}
+        """Return the simulator's own candles by open time; none of windows that it has not."""
+        if interval.anchor not in ("", FUNDING) or interval.length_ms == WEEK_MS:
+            return {}
+        query = query_of(series) | {"interval_ms": interval.length_ms}
         rows = (await self._get("klines", query | {"from_ms": from_ms, "to_ms": to_ms})).json()
         return {
             row["timestamp"]: TruthCandle.read([str(row[name]) for name in TruthCandle._fields])
@@ -150,7 +153,7 @@ def _trades(page: dict[str, list[Any]], *, has_spans: bool) -> Iterator[TruthTra
 
 
 def candles_of(
-    trades: Iterable[TruthTrade], interval_ms: int, *, by_arrival: bool = False
+    trades: Iterable[TruthTrade], interval: Interval, *, by_arrival: bool = False
 ) -> dict[int, TruthCandle]:
     """Return the candles of a set of trades by open time.
 
@@ -161,8 +164,28 @@ def candles_of(
         context.prec = 60  # exact: no sum of a day comes near it
         return {
             open_ms: _candle(list(rows))
-            for open_ms, rows in groupby(ordered, key=lambda t: t.ts - t.ts % interval_ms)
+            for open_ms, rows in groupby(ordered, key=lambda t: interval.open_ms(t.ts))
         }
+
+
+def flat_candle(close: Decimal) -> TruthCandle:
+    """Return what the candle of a window without a trade must be, after one that closed so."""
+    zero = Decimal(0)
+    return TruthCandle(*(close,) * 4, *(zero,) * 4, trade_count=0, first_id=0, last_id=0)
+
+
+def opened_at_close(candles: Mapping[int, TruthCandle]) -> dict[int, TruthCandle]:
+    """Return candles that begin at the close before them, which high and low include."""
+    found: dict[int, TruthCandle] = {}
+    close: Decimal | None = None
+    for open_ms, candle in sorted(candles.items()):
+        found[open_ms] = candle
+        if close is not None:
+            found[open_ms] = candle._replace(
+                open=close, high=max(candle.high, close), low=min(candle.low, close)
+            )
+        close = candle.close
+    return found
 
 
 def _candle(rows: list[TruthTrade]) -> TruthCandle:

@@ -6,12 +6,22 @@ which the stream was silent.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fibstream.stored import CandleKey, StoredCandle, StoredTrade
-from fibstream.truth import Series, TruthCandle, TruthTrade, candles_of
+from fibstream.truth import (
+    Series,
+    TruthCandle,
+    TruthTrade,
+    candles_of,
+    flat_candle,
+    opened_at_close,
+)
+from schemas.intervals import Interval
+from schemas.rules import candle_rule
 from schemas.trades import IdRule
 
 DIFFERENCES_MAX = 20
@@ -53,7 +63,7 @@ class Evidence:
     named_missing: frozenset[int] = frozenset()
     silences: Sequence[tuple[float, float]] = ()
     """Spans (ms) in which the stream is told to have been silent: count where ids are unique."""
-    exchange_candles: Mapping[int, Mapping[int, TruthCandle]] = field(default_factory=dict)
+    exchange_candles: Mapping[Interval, Mapping[int, TruthCandle]] = field(default_factory=dict)
     """The exchange's own, by interval and open time."""
 
     def here(self) -> list[TruthTrade]:
@@ -122,7 +132,7 @@ def _judge_silences(verdict: Verdict, evidence: Evidence) -> None:
 
 
 def expected_candles(
-    evidence: Evidence, intervals: Iterable[int], closed_before_ms: int
+    evidence: Evidence, intervals: Iterable[Interval], closed_before_ms: int
 ) -> dict[CandleKey, StoredCandle]:
     """Return what must be stored of every window that ended before ``closed_before_ms``."""
     here = evidence.here()
@@ -133,9 +143,11 @@ def expected_candles(
     begins_inside = is_unique or evidence.span(first)[0] > 1
     spans = [] if is_unique else _spans(evidence, here)
     expected: dict[CandleKey, StoredCandle] = {}
+    rule = candle_rule(evidence.series[0])
     for interval in intervals:
-        for open_ms, candle in candles_of(here, interval, by_arrival=is_unique).items():
-            end_ms = open_ms + interval
+        found = candles_of(here, interval, by_arrival=is_unique)
+        for open_ms, candle in (opened_at_close(found) if rule.opens_at_close else found).items():
+            end_ms = interval.end_ms(open_ms)
             if end_ms > closed_before_ms:
                 continue
             missing = sum(n for from_ms, to_ms, n in spans if from_ms < end_ms and to_ms >= open_ms)
@@ -154,12 +166,26 @@ def judge_candles(
     stored: Mapping[CandleKey, StoredCandle],
     where: str,
 ) -> None:
-    """Each expected candle must be stored, in every field; no other may be closed."""
+    """Each expected candle must be stored, in every field; those between them must be flat."""
+    opens: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for key, candle in expected.items():
+        opens[key[:4]].append(key[4])
         verdict.candles_checked += 1
         if stored.get(key) != candle:
             verdict.candles_wrong += 1
             verdict.differ(f"{where} {key}: {stored.get(key)} against {candle}")
+    for times in opens.values():
+        times.sort()
+    for key, candle in stored.items():
+        times = opens[key[:4]]
+        place = bisect_left(times, key[4])
+        if key in expected or not candle.closed or not 0 < place < len(times):
+            continue
+        verdict.candles_checked += 1
+        close = expected[(*key[:4], times[place - 1])].candle.close
+        if candle.candle != flat_candle(close):
+            verdict.candles_wrong += 1
+            verdict.differ(f"{where} {key}: {candle} where nothing was traded since {close}")
 
 
 def judge_exchange(
@@ -167,15 +193,24 @@ def judge_exchange(
 ) -> None:
     """Where no trade is missing, the candle must be the exchange's own, by its own arithmetic."""
     absent_ms = sorted(trade.ts for trade in evidence.absent())
+    theirs = evidence.exchange_candles
+    opens_at_close = candle_rule(evidence.series[0]).opens_at_close
+    if opens_at_close:
+        # Where the stream began the close before it is not known, and that candle is a gap.
+        theirs = {interval: opened_at_close(own) for interval, own in theirs.items()}
     for (*series, interval, open_ms), candle in expected.items():
-        own = evidence.exchange_candles.get(interval, {}).get(open_ms)
+        own = theirs.get(interval, {}).get(open_ms)
         if tuple(series) != evidence.series or candle.quality == "gap" or own is None:
             continue
-        if bisect_left(absent_ms, open_ms) != bisect_left(absent_ms, open_ms + interval):
-            continue  # unique ids do not show it
+        # Unique ids do not show it; where a candle opens at a close, the one before tells, too.
+        from_ms = open_ms
+        if opens_at_close:
+            from_ms = max((at for at in theirs[interval] if at < open_ms), default=open_ms)
+        if bisect_left(absent_ms, from_ms) != bisect_left(absent_ms, interval.end_ms(open_ms)):
+            continue
         if own != candle.candle:
             verdict.candles_wrong += 1
-            where = ":".join((*evidence.series, str(interval), str(open_ms)))
+            where = ":".join((*evidence.series, interval.text, str(open_ms)))
             verdict.differ(f"exchange {where}: {own} against {candle.candle}")
 
 

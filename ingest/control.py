@@ -20,6 +20,7 @@ from schemas.control import (
     Control,
     decode_control,
     decode_stream_status,
+    is_interval_key,
 )
 from schemas.streams import StreamKey, stream_key
 from schemas.trades import Channel
@@ -79,6 +80,8 @@ class Controls:
             await self._follower.until(lambda: bool(self._changed))
 
     def _take(self, _topic: str, key: bytes | None, value: bytes | None) -> None:
+        if is_interval_key(key):
+            return  # the worker's business
         try:
             name = stream_key((key or b"").decode())
             control = None if value is None else decode_control(value)

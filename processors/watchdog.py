@@ -5,6 +5,7 @@ worker that writes after its partitions went to somebody else is not.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from runtime.errors import PipelineError
 
@@ -13,6 +14,8 @@ HOMELESS_S = 120.0  # a rebalance or recovery that has not ended for so long
 # A process that stood still may have been expelled from its group meanwhile. It is so after the
 # session timeout (6 s) at the latest, less the time since its last heartbeat (1.5 s).
 PAUSE_S_MAX = 4.0
+
+P = TypeVar("P")  # names a partition
 
 
 class Unfit(PipelineError):  # noqa: N818 - reads as what it says of the worker
@@ -25,7 +28,7 @@ class Watchdog:
     def __init__(self, now_s: float) -> None:
         self._awake_s = now_s
         self._homeless_s: float | None = now_s
-        self._reached: dict[int, tuple[int, float]] = {}  # by partition: position, and since when
+        self._reached: dict[object, tuple[int, float]] = {}  # by partition: position, since when
 
     def wake(self, now_s: float) -> None:
         """Take note that the process runs; raise Unfit when it has not run for too long."""
@@ -46,7 +49,7 @@ class Watchdog:
         self._homeless_s = now_s
 
     def check_progress(
-        self, positions: Mapping[int, int], lags: Mapping[int, int], now_s: float
+        self, positions: Mapping[P, int], lags: Mapping[P, int], now_s: float
     ) -> None:
         """Raise Unfit when a partition has records to read and has not moved for too long."""
         for partition, position in positions.items():

@@ -1,77 +1,115 @@
-"""Worker: the engine of one process, its partitions, and the pulse that publishes and saves."""
+"""Worker: the folds of one process, its partitions, and the pulse that publishes and saves."""
 
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from processors import metrics
-from processors.checkpoint import EXIT_LOST, Checkpoint, position_key
-from processors.engine.state import UnknownState, is_slot, symbol_of
+from processors.agents.measured import Measured
+from processors.changelog import position_key, states_by_fold
+from processors.checkpoint import EXIT_LOST, Checkpoint
+from processors.engine.state import UnknownState
+from processors.fencing import NOBODY, FencedStore, Token
+from processors.fold import Fold
 from processors.watchdog import Unfit, Watchdog
 from runtime.errors import Misconfigured
-from runtime.kafka import partition_for
 from runtime.settings import Settings
+from schemas.topics import Topic
 
 logger = structlog.get_logger(__name__)
 
-PULSE_S = 0.02
+LAGGING_PULSE_S = 0.02
+PULSE_S_MAX = 0.01
+PULSE_S_MIN = 0.002
+CLOCK_S_MIN = 0.005  # candles close by the clock this punctually, if the pulse is as fast
 WATCH_S = 0.1
-SEEK_AGAIN_S = 0.3
 
 
 class Worker:
-    """Owns partitions between ``restore`` and ``forget``; see ``agents.trades`` for the reading."""
+    """Owns partitions between ``restore`` and ``forget``; ``agents.reading`` reads for it."""
 
     def __init__(
-        self, app: Any, checkpoint: Checkpoint, table: Any, settings: Settings, *, topic: str
+        self, app: Any, checkpoint: Checkpoint, store: FencedStore, settings: Settings
     ) -> None:
         self.checkpoint = checkpoint
         self.restored = asyncio.Event()
         self.is_over = False  # what is read from now on is for the next process
-        self.sought_s: dict[TP, float] = {}  # partitions with a hole, and when it was last seen
+        self.sought: set[TP] = set()  # partitions with a hole that is being read again
         self._app = app
-        self._table = table
-        self._topic = topic
-        self._partitions = settings.kafka_partitions
+        self._store = store
+        self.topics = {
+            settings.kafka_topic_prefix + topic.name: topic
+            for fold in checkpoint.folds
+            for topic in fold.reads
+        }
+        """What is read, by its name on the broker."""
         self._every_s = settings.checkpoint_interval_ms / 1_000
         self._records_max = settings.checkpoint_records_max
-        self._saved_s = 0.0
-        self._tenure = 0  # counts rebalances: what began before one must not be finished after it
+        # Open candles come no more often than they are throttled; a pulse that finds none costs.
+        wanted_s = settings.live_update_interval_ms / 25_000
+        self._pulse_s = min(PULSE_S_MAX, max(PULSE_S_MIN, wanted_s))
+        self._generation = -1
+        self._applied = asyncio.Event()
+        self._ends: Mapping[TP, Any] = {}
         self._watchdog = Watchdog(time.monotonic())
+
+    # -- partitions
 
     async def restore(self) -> None:
         """Take over the assigned partitions: states and positions from the recovered table."""
-        tenure, consumer = self._tenure, self._app.consumer
-        tps = [tp for tp in consumer.assignment() if tp.topic == self._topic]
+        tenure, consumer = self.checkpoint.tenure, self._app.consumer
+        self._generation = self._app.generation()
+        tps = [tp for tp in consumer.assignment() if tp.topic in self.topics]
+        partitions = self._copartitioned(tps)
         earliest = await consumer.earliest_offsets(*tps)
         ends = await consumer.highwaters(*tps)
-        if tenure != self._tenure:
-            return  # another rebalance began meanwhile; at its end we are here again
-        stored: Mapping[bytes, bytes] = dict(self._table.data.data)
-        positions = {tp: self._position(tp, stored, earliest[tp] or 0, ends[tp] or 0) for tp in tps}
-        states = self._states(stored, (tp.partition for tp in tps))
-        for tp, position in positions.items():
-            self._load(tp.partition, states[tp.partition])
-            self.checkpoint.next_offset[tp.partition] = position
+        positions = {tp: self._position(tp, earliest[tp] or 0, ends[tp] or 0) for tp in tps}
+        # The broker's word, after everything was read: whoever came later has not written yet.
+        if not await self._app.is_member(positions) or tenure != self.checkpoint.tenure:
+            return  # another rebalance has begun; at its end we are here again
+        for partition in partitions:
+            self._load(partition)
+        held = self._store.tokens
+        tokens = {
+            partition: Token(held.get(partition, NOBODY).term + 1, self._generation)
+            for partition in partitions
+        }
+        if not await self.checkpoint.claim(positions, tokens, self._check_fit):
+            return
         for tp, position in positions.items():
             await consumer.seek(tp, position)
-        if tenure != self._tenure:
+        if tenure != self.checkpoint.tenure:
             return
+        self._ends = self._app.ends(tps)
         self._watchdog.restored()
-        count = sum(not is_slot(key) for mine in states.values() for key in mine)
-        metrics.symbols.set(count)
-        logger.info("partitions_restored", partitions=sorted(states), symbols=count)
+        logger.info("partitions_restored", partitions=sorted(partitions))
         self.restored.set()
 
-    def _load(self, partition: int, states: Mapping[bytes, bytes]) -> None:
+    def _copartitioned(self, tps: Iterable[TP]) -> set[int]:
+        """Return the partitions, the same of each topic; raise where they differ."""
+        found: dict[str, set[int]] = {name: set() for name in self.topics}
+        for tp in tps:
+            found[tp.topic].add(tp.partition)
+        first, *others = found.values()
+        if any(other != first for other in others):
+            raise Misconfigured(
+                "STREAMER_PROCESS_AGENTS",
+                f"this worker was given other partitions of one topic than of another: {found}",
+                remedy="All workers of one topic prefix must have the same agents.",
+            )
+        return first
+
+    def _load(self, partition: int) -> None:
+        states = states_by_fold(self._store.records(partition))
         try:
-            self.checkpoint.engine.restore(partition, states)
+            for fold in self.checkpoint.folds:
+                fold.restore(partition, states.get(fold.name, {}))
         except UnknownState as e:
             raise Misconfigured(
                 "STREAMER_KAFKA_TOPIC_PREFIX",
@@ -80,20 +118,9 @@ class Worker:
                 "are then made anew from the trades that Kafka still holds.",
             ) from e
 
-    def _states(
-        self, stored: Mapping[bytes, bytes], partitions: Iterable[int]
-    ) -> dict[int, dict[bytes, bytes]]:
-        states: dict[int, dict[bytes, bytes]] = {partition: {} for partition in partitions}
-        for key, value in stored.items():
-            # Keys of partitions lost earlier stay in the memory store: read only our own.
-            if not key.startswith(b"@"):
-                mine = states.get(partition_for(symbol_of(key), self._partitions))
-                if mine is not None:
-                    mine[key] = value
-        return states
-
-    def _position(self, tp: TP, stored: Mapping[bytes, bytes], earliest: int, end: int) -> int:
-        saved = int(stored.get(position_key(tp.partition), 0))
+    def _position(self, tp: TP, earliest: int, end: int) -> int:
+        key = position_key(self.topics[tp.topic].name, tp.partition)
+        saved = int(self._store.data.get(key, 0))
         if saved > end:
             raise Misconfigured(
                 "STREAMER_KAFKA_TOPIC_PREFIX",
@@ -103,58 +130,54 @@ class Worker:
             )
         if earliest > saved > 0:
             # Retention removed what was never read; nothing can be read before it.
-            logger.error(
-                "records_lost_to_retention", partition=tp.partition, first=saved, next=earliest
-            )
+            logger.error("records_lost_to_retention", tp=tp, first=saved, next=earliest)
         return max(saved, earliest)
 
     def forget(self) -> None:
         """Drop the partitions: a rebalance has begun."""
-        self._tenure += 1
         self.restored.clear()
-        self.sought_s.clear()
+        self.sought.clear()
+        self._ends = {}
         self.checkpoint.forget()
         self._watchdog.forgot(time.monotonic())
 
+    # -- reading
+
+    def readers(self, topic: Topic) -> Sequence[Fold]:
+        """Return the folds that read a topic."""
+        return [fold for fold in self.checkpoint.folds if topic in fold.reads]
+
+    def notice(self) -> None:
+        """Take note that records were applied: what they make due leaves soon."""
+        self._applied.set()
+
     async def seek_back(self, tp: TP, offset: int) -> None:
         """Read again what Faust skipped; ``offset`` is what it delivered instead."""
-        is_known = tp in self.sought_s
-        self.sought_s[tp] = time.monotonic()
-        if is_known:
+        if tp in self.sought:
             return
-        expected = self.checkpoint.next_offset[tp.partition]
+        self.sought.add(tp)
+        expected = self.checkpoint.next_offset[tp]
         metrics.holes.inc()
-        logger.warning("hole_found", partition=tp.partition, expected=expected, got=offset)
+        logger.warning("hole_found", tp=tp, expected=expected, got=offset)
         await self._app.consumer.seek(tp, expected)
 
-    async def _seek_again(self) -> None:
-        # Faust goes on to deliver the fetch in its hands, and then takes what the seek brings for
-        # read. Once nothing comes any more, a seek counts.
-        now_s = time.monotonic()
-        for tp, seen_s in list(self.sought_s.items()):
-            if now_s - seen_s > SEEK_AGAIN_S:
-                self.sought_s[tp] = now_s
-                await self._app.consumer.seek(tp, self.checkpoint.next_offset[tp.partition])
+    # -- saving
 
     async def save_if_full(self) -> None:
         """Save at once when many records wait: the bound of what a crash replays."""
-        if len(self.checkpoint.events) >= self._records_max:
+        if self.checkpoint.unsaved >= self._records_max:
             await self.save()
 
     async def save(self) -> None:
-        """Write a checkpoint and remember its states where a rebalance would look for them."""
-        tenure = self._tenure
-        self._saved_s = time.monotonic()
-        states = await self.checkpoint.save(_now_ms(), lambda: self._may_write(tenure))
-        if tenure == self._tenure:
-            self._table.data.data.update(states)
+        """Write a checkpoint."""
+        caught_up = self._caught_up(self._lags())
+        await self.checkpoint.save(_now_ms(), caught_up, self._check_fit)
 
-    def _may_write(self, tenure: int) -> bool:
-        """Say whether the states taken in this tenure are ours to write; raise when we are out."""
+    def _check_fit(self) -> None:
+        """Raise when the group may have gone on without this worker."""
         self._watchdog.wake(time.monotonic())
-        if self._app.is_expelled():
+        if self._app.generation() != self._generation:
             raise Unfit("its group went on without it")
-        return tenure == self._tenure
 
     async def finish(self) -> None:
         """Read no more, and save for the last time."""
@@ -164,47 +187,77 @@ class Worker:
         self.forget()
         self.restored.set()  # an agent that waits for its partitions will find none
 
+    # -- until they are cancelled
+
     async def pulse(self) -> None:
-        """Publish, close by the clock and save, until it is cancelled."""
+        """Publish what is due: soon after records, and by the clock."""
+        loop = asyncio.get_running_loop()
+        is_behind, beaten_s = False, 0.0
         while True:
-            await asyncio.sleep(PULSE_S)
+            alarm = loop.call_later(max(CLOCK_S_MIN, self._pulse_s), self._applied.set)
+            await self._applied.wait()
+            alarm.cancel()
+            rest_s = beaten_s + (LAGGING_PULSE_S if is_behind else self._pulse_s) - loop.time()
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
+            self._applied.clear()
+            beaten_s = loop.time()
             if self.restored.is_set():
-                await self._beat()
+                is_behind = await self._beat()
+
+    async def keep(self) -> None:
+        """Save in time, and see to it that reading goes on."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            if not self.restored.is_set():
+                continue
+            lags = self._lags()
+            for tp, lag in lags.items():
+                metrics.lag.labels(self.topics[tp.topic].name, tp.partition).set(lag)
+            for fold in self.checkpoint.folds:
+                if isinstance(fold, Measured):
+                    fold.measure()
+            self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
+            await self.save()
 
     async def watch(self) -> None:
-        """End the process when it must not go on, until it is cancelled."""
+        """End the process when it must not go on."""
         while True:
             try:
                 self._watchdog.wake(time.monotonic())
+                if self.restored.is_set():
+                    self._check_fit()
             except Unfit as e:
                 logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
                 os._exit(EXIT_LOST)
             await asyncio.sleep(WATCH_S)
 
-    async def _beat(self) -> None:
-        now_ms = _now_ms()
-        lags = self._lags()
-        caught_up = {partition for partition, lag in lags.items() if lag <= 0}
-        self.checkpoint.engine.close_quiet(now_ms, caught_up)
+    async def _beat(self) -> bool:
+        """Publish; say whether records wait to be read."""
+        now_ms, lags = _now_ms(), self._lags()
+        caught_up = self._caught_up(lags)
+        for fold in self.checkpoint.folds:
+            fold.tick(now_ms, caught_up[fold.name])
         await self.checkpoint.send(now_ms, caught_up)
-        await self._seek_again()
-        if time.monotonic() - self._saved_s >= self._every_s:
-            for partition, lag in lags.items():
-                metrics.lag.labels(partition).set(lag)
-            metrics.trades.inc(self.checkpoint.engine.take_trade_count())
-            metrics.duplicates.set(self.checkpoint.engine.count_duplicates())
-            self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
-            await self.save()
+        return max(lags.values(), default=0) > 0
 
-    def _lags(self) -> dict[int, int]:
+    def _caught_up(self, lags: Mapping[TP, int]) -> dict[str, set[int]]:
+        behind: defaultdict[str, set[int]] = defaultdict(set)
+        for (topic, partition), lag in lags.items():
+            if lag > 0:
+                behind[self.topics[topic].name].add(partition)
+        mine = {partition for _, partition in lags}
+        return {
+            fold.name: mine.difference(*(behind[topic.name] for topic in fold.reads))
+            for fold in self.checkpoint.folds
+        }
+
+    def _lags(self) -> dict[TP, int]:
         lags = {}
-        for partition, position in self.checkpoint.next_offset.items():
-            try:
-                highwater = self._app.consumer.highwater(TP(self._topic, partition))
-            except (IllegalStateError, AssertionError):
-                highwater = None  # not assigned any more
+        for tp, position in self.checkpoint.next_offset.items():
+            end = self._ends.get(tp)
             # Before the first fetch it is unknown: then we are not known to have caught up.
-            lags[partition] = 1 if highwater is None else highwater - position
+            lags[tp] = 1 if end is None or end.highwater is None else end.highwater - position
         return lags
 
 

@@ -51,7 +51,12 @@ class Settings(BaseSettings):
     # -- candles
     kline_intervals: Names = Field(
         ("1s", "1m", "5m", "15m", "1h", "4h", "1D", "173m"),
-        description="Intervals, comma separated; `fibonacci` adds the ladder.",
+        description="Intervals, by commas: 1s, 173m, 1w@mon, 1M; `fibonacci` adds the ladder.",
+    )
+    bars: Names = Field(
+        (),
+        description="Bars that close by size: tick:1000 (trades), volume:50 (base coin), "
+        "dollar:1000000 (quote coin).",
     )
     aggregator_waiter_mode_enabled: bool = Field(
         True, description="Close quiet candles by the clock, not only by the next trade."
@@ -60,13 +65,36 @@ class Settings(BaseSettings):
         80, ge=0, le=10_000, description="How long after its end a candle waits for late trades."
     )
     live_update_interval_ms: int = Field(
-        250, ge=20, le=60_000, description="Open candles are published at most this often."
+        250,
+        ge=0,
+        le=60_000,
+        description="Open candles, prices, tickers and books at most this often; 0: every change.",
+    )
+    book_snapshot_levels: int = Field(
+        20, ge=1, le=1_000, description="Levels a side on the topic of book snapshots."
     )
     checkpoint_interval_ms: int = Field(
         1_000, ge=20, le=60_000, description="State reaches the changelog this often."
     )
     checkpoint_records_max: int = Field(
         4_000, ge=1, le=1_000_000, description="... or after this many records."
+    )
+
+    # -- workers
+    process_workers: int = Field(
+        1, ge=1, le=64, description="Workers that `fibstream process` and `up` run side by side."
+    )
+    process_agents: Names = Field(
+        ("klines", "tickers", "books", "stats", "reconciliation"),
+        description="Agents of a worker; all workers of one deployment have the same.",
+    )
+    aggregator_mode: Literal["trades", "klines"] = Field(
+        "trades",
+        description="trades: candles made of trades; klines: the exchange's own passed on.",
+    )
+    empty_candles: Literal["venue", "fill", "skip"] = Field(
+        "venue",
+        description="Windows without a trade: flat candles, none, or what the exchange does.",
     )
 
     # -- Kafka
@@ -135,7 +163,10 @@ class Settings(BaseSettings):
         }
 
     @field_validator(
-        "exchange_symbols", "stream_kinds", "kline_intervals", "enabled_consumers", mode="before"
+        *("exchange_symbols", "stream_kinds", "kline_intervals", "process_agents"),
+        "bars",
+        "enabled_consumers",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

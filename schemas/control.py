@@ -1,17 +1,19 @@
 """Which streams run: wanted (``md.control.v1``), actual (``md.streams.v1``); what could run.
 
-All are compacted; a control record without value means: as the settings of the ingestor say.
+All are compacted; a control record without value means: as the settings say. Two kinds of wishes
+share the topic, told apart by their keys: a reader leaves alone what is not its own.
 """
 
 from typing import Literal
 
 import msgspec
 
+from schemas.intervals import Interval
 from schemas.streams import Kind, StreamKey, Transport
 from schemas.trades import Channel, ExchangeName
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True):
+class Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="data_type", tag="stream"):
     """What is wanted of one stream; its key is ``exchange:channel:symbol:kind:transport``."""
 
     exchange: ExchangeName
@@ -32,6 +34,31 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> StreamKey:
         """The stream that this is about."""
         return StreamKey(self.exchange, self.channel, self.symbol, self.kind, self.transport)
+
+
+INTERVAL_KEYS = "interval:"
+
+
+class IntervalControl(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="data_type", tag="interval"
+):
+    """Whether candles of one interval are made; its key is ``interval:`` and the interval."""
+
+    interval: str
+    """Its canonical text: 1h, never 60m."""
+    enabled: bool = True
+    """False: it is made no more, even where the settings name it."""
+    changed_ms: int = 0
+
+
+def interval_key(interval: Interval) -> str:
+    """Return the key of what is wanted of an interval."""
+    return INTERVAL_KEYS + interval.text
+
+
+def is_interval_key(key: bytes | None) -> bool:
+    """Say whether a record of ``md.control.v1`` is about an interval, and not about a stream."""
+    return key is not None and key.startswith(INTERVAL_KEYS.encode())
 
 
 StreamState = Literal["subscribing", "live", "silent", "refused", "stopped"]
@@ -80,5 +107,6 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 decode_control = msgspec.json.Decoder(Control).decode
+decode_interval_control = msgspec.json.Decoder(IntervalControl).decode
 decode_stream_status = msgspec.json.Decoder(StreamStatus).decode
 decode_instrument = msgspec.json.Decoder(InstrumentRow).decode

@@ -1,7 +1,7 @@
 """Kline: one candle as a plain row, numbers exact, in the envelope of ``md.klines.v1``.
 
-``(exchange, channel, symbol, interval, timestamp)`` is its identity. Of two rows with one identity
-the higher ``rev`` is true; at equal ``rev`` a closed candle beats an open one.
+``(exchange, channel, symbol, interval, anchor, timestamp)`` is its identity. Of two rows with one
+identity the higher ``rev`` is true; at equal ``rev`` a closed candle beats an open one.
 """
 
 from decimal import Decimal
@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from schemas.intervals import Interval
 from schemas.streams import Kind
 from schemas.trades import Channel
 
@@ -22,9 +23,9 @@ class Kline(msgspec.Struct, frozen=True):
     symbol: str
     """The venue's own name."""
     interval: int
-    """The candle's length in ms."""
+    """The candle's length in ms; of a month 30 days, whatever its calendar says."""
     timestamp: int
-    """Its open time in ms since 1970: a multiple of the length."""
+    """Its open time in ms since 1970: a multiple of the length, where there is no ``anchor``."""
     open: Decimal
     high: Decimal
     low: Decimal
@@ -54,6 +55,13 @@ class Kline(msgspec.Struct, frozen=True):
     (0) the stream began inside it; assumed: nothing speaks against it, and nothing proves it."""
     missing: int
     """How many ids that may belong here never came."""
+    anchor: str = ""
+    """Where its windows open, where that is not the epoch: mon, month, tz=Asia/Tokyo, funding."""
+
+    @property
+    def frame(self) -> Interval:
+        """Return its interval: length and anchor together are part of its identity."""
+        return Interval(self.interval, self.anchor)
 
     @property
     def version(self) -> int:

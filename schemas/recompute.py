@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.trades import Channel
+from schemas.trades import Channel, IdRule
 
 
 class Recompute(msgspec.Struct, frozen=True):
@@ -17,6 +17,8 @@ class Recompute(msgspec.Struct, frozen=True):
     to_ms: int
     rev: int
     """The offset of the trade record that asks, and the revision of the answer."""
+    ids: IdRule = "dense"
+    """What the ids of its trades promise: which of them count, and what is proven."""
 
 
 class RecomputeEnvelope(msgspec.Struct, frozen=True):

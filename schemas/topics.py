@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.control import Control, InstrumentRow, StreamStatus
+from schemas.bars import BarEnvelope
+from schemas.control import Control, InstrumentRow, IntervalControl, StreamStatus
 from schemas.dead_letters import DeadLetter
 from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope, StreamGapEnvelope
 from schemas.recompute import RecomputeEnvelope
+from schemas.reconciliation import ReconciliationEnvelope
+from schemas.snapshots import BookSnapshotEnvelope, TickEnvelope, TickerSnapshotEnvelope
+from schemas.stats import MarketStatsEnvelope
 from schemas.streams import Kind
 from schemas.trades import TradeBatch
 from schemas.updates import (
@@ -90,6 +94,13 @@ KLINES = Topic(
     about="Closed candles and their corrections, one symbol a record.",
     retention_ms=90 * DAY_MS,
 )
+BARS = Topic(
+    name="md.bars.v1",
+    value=BarEnvelope,
+    about="Closed bars of so many trades, so much volume or money, and their corrections; only "
+    "where STREAMER_BARS asks for some.",
+    retention_ms=90 * DAY_MS,
+)
 KLINES_LIVE = Topic(
     name="md.klines-live.v1",
     value=KlineEnvelope,
@@ -100,6 +111,34 @@ PRICES = Topic(
     name="md.prices.v1",
     value=PriceEnvelope,
     about="The last price, conflated.",
+    compacted=True,
+    config=COMPACTED_EARLY,
+)
+TICKER_SNAPSHOTS = Topic(
+    name="md.ticker-snapshots.v1",
+    value=TickerSnapshotEnvelope,
+    about="The whole ticker of a symbol, merged and conflated.",
+    compacted=True,
+    config=COMPACTED_EARLY,
+)
+BOOK_SNAPSHOTS = Topic(
+    name="md.book-snapshots.v1",
+    value=BookSnapshotEnvelope,
+    about="The best levels of a symbol's book, conflated.",
+    compacted=True,
+    config=COMPACTED_EARLY,
+)
+MARKET_STATS = Topic(
+    name="md.market-stats.v1",
+    value=MarketStatsEnvelope,
+    about="The last 24 hours of a symbol, from its candles of one minute.",
+    compacted=True,
+    config=COMPACTED_EARLY,
+)
+TICKS = Topic(
+    name="md.ticks.v1",
+    value=TickEnvelope,
+    about="The last trade of a symbol with its quantity and side, conflated.",
     compacted=True,
     config=COMPACTED_EARLY,
 )
@@ -114,10 +153,18 @@ RECOMPUTE = Topic(
     value=RecomputeEnvelope,
     about="Candles that a recovered trade changed after their state was gone.",
 )
+RECONCILIATION = Topic(
+    name="md.reconciliation.v1",
+    value=ReconciliationEnvelope,
+    about="Our closed candles beside the exchange's own: equal, or what differs and why.",
+    retention_ms=30 * DAY_MS,
+)
 CONTROL = Topic(
     name="md.control.v1",
     value=Control,
-    about="Which streams shall run, with which knobs; the API writes it, ingestors obey it.",
+    also=(IntervalControl,),
+    about="Which streams shall run, with which knobs, and which intervals be made; the API writes "
+    "it, ingestors and workers obey it.",
     compacted=True,
     partitions=1,
     config=COMPACTED_EARLY,
@@ -159,9 +206,15 @@ CATALOGUE = (
     *RAW.values(),
     KLINES,
     KLINES_LIVE,
+    BARS,
     PRICES,
+    TICKER_SNAPSHOTS,
+    BOOK_SNAPSHOTS,
+    MARKET_STATS,
+    TICKS,
     GAPS,
     RECOMPUTE,
+    RECONCILIATION,
     CONTROL,
     STREAMS,
     INSTRUMENTS,

@@ -104,7 +104,7 @@ class SymbolTrades(msgspec.Struct, omit_defaults=True, gc=False):
         return self.flags if isinstance(self.flags, list) else [self.flags] * len(self.id)
 
 
-class TradeBatch(msgspec.Struct, gc=False):
+class TradeBatch(msgspec.Struct, gc=False, tag_field="v", tag=1):
     """One record: what one exchange and channel traded in one tick, grouped by symbol."""
 
     exchange: ExchangeName
@@ -114,11 +114,46 @@ class TradeBatch(msgspec.Struct, gc=False):
     recv_ns: Int64
     """When the ingestor had the youngest of them, in ns since 1970."""
     symbols: Annotated[list[SymbolTrades], Meta(min_length=1)]
-    v: Literal[1] = 1
-    """The version of this shape."""
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols))
+
+
+class PackedSymbol(msgspec.Struct, omit_defaults=True, gc=False):
+    """Where the trades of one symbol are in the columns: the next ``n``, of dense ids."""
+
+    symbol: str
+    """The venue's own name."""
+    price_scale: Scale
+    qty_scale: Scale
+    n: Annotated[int, Meta(ge=1)]
+    id: Int64
+    """Of its first trade; each id is one more than the one before it."""
+    first: Int64 | None = None
+    """The first trade id inside its first aggregate; each ``first`` is the ``last`` before, + 1."""
+    contract_size: ContractSize | None = None
+
+
+class PackedBatch(msgspec.Struct, omit_defaults=True, gc=False, tag_field="v", tag=2):
+    """Many trades in one record, as a backfill brings them: the same as a TradeBatch, packed.
+
+    A column holds the trades of all symbols, symbol after symbol, as little-endian integers of 4
+    or 8 bytes each (1 of ``side``) in base64. Times are told from ``from_ms``, ``last`` from its
+    symbol's ``first``. ``schemas.packed`` reads and writes it.
+    """
+
+    exchange: ExchangeName
+    channel: Channel
+    source: Source
+    recv_ns: Int64
+    from_ms: Millis
+    symbols: Annotated[list[PackedSymbol], Meta(min_length=1)]
+    ts: bytes
+    price: bytes
+    qty: bytes
+    side: bytes
+    last: bytes | None = None
+    """Where the venue aggregates: the last trade id inside each aggregate."""
 
 
 class Trade(NamedTuple):
@@ -138,23 +173,45 @@ class Trade(NamedTuple):
     uid: str = ""
 
 
-_decoder = msgspec.json.Decoder(TradeBatch)
-encode_batch = msgspec.json.Encoder().encode
+PACKED_FROM = 500  # trades of a record: fewer are read faster as lists
+_decoder = msgspec.json.Decoder(TradeBatch | PackedBatch)
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_batch(batch: TradeBatch, packed_from: int = PACKED_FROM) -> bytes:
+    """Return the record; one of many trades is packed where that is possible."""
+    if len(batch) >= packed_from:
+        from schemas.packed import pack  # noqa: PLC0415 - numpy only where it is needed
+
+        return _encode(pack(batch) or batch)
+    return _encode(batch)
 
 
 def decode_batch(value: bytes) -> TradeBatch:
     """Read one record, whole or not at all; raise UnreadableBatch saying why."""
+    batch = decode_any_batch(value)
+    if isinstance(batch, PackedBatch):
+        from schemas.packed import Columns  # noqa: PLC0415
+
+        return Columns(batch).unpack()
+    return batch
+
+
+def decode_any_batch(value: bytes) -> TradeBatch | PackedBatch:
+    """Read one record as it was written; raise UnreadableBatch. ``Columns`` checks a packed one."""
     try:
-        batch = _decoder.decode(value)
+        batch: TradeBatch | PackedBatch = _decoder.decode(value)
     except msgspec.MsgspecError as e:
         raise UnreadableBatch(str(e)) from e
+    if isinstance(batch, PackedBatch):
+        return batch
     for group in batch.symbols:
         n = len(group.id)
-        if not (n and n == len(group.ts) == len(group.price) == len(group.qty)):
+        if not (len(group.ts) == n == len(group.price) == len(group.qty) and n):
             raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
         side, flags, first, last = group.side, group.flags, group.first, group.last
-        if (isinstance(side, list) and len(side) != n) or (
-            isinstance(flags, list) and len(flags) != n
+        if (side.__class__ is list and len(side) != n) or (
+            flags.__class__ is list and len(flags) != n
         ):
             raise UnreadableBatch(f"{group.symbol}: columns of different length")
         if first is not None or last is not None:  # noqa: SIM102 - most venues stop here

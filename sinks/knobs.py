@@ -13,7 +13,7 @@ import structlog
 
 from runtime.follow import Follower
 from runtime.settings import Settings
-from schemas.control import Control, decode_control
+from schemas.control import Control, decode_control, is_interval_key
 from schemas.streams import Kind, StreamKey, stream_key
 from schemas.topics import CONTROL, KLINES, PRICES, RAW
 from sinks import metrics, topics
@@ -101,6 +101,8 @@ class Knobs:
                 yield record._replace(value=value) if left_out else record
 
     def _take(self, _topic: str, key: bytes | None, value: bytes | None) -> None:
+        if is_interval_key(key):
+            return  # the worker's business
         try:
             name = stream_key((key or b"").decode())
             control: Control | None = None if value is None else decode_control(value)

@@ -31,6 +31,7 @@ class Record(NamedTuple):
     partition: int
     value: bytes
     trades: int
+    batch: TradeBatch
 
 
 def records(shape: Shape, trades: int, partitions: int, seed: int = 1) -> Iterator[Record]:
@@ -77,7 +78,7 @@ class Market:
     def record(self, partition: int, at_ms: int, groups: list[SymbolTrades]) -> Record:
         """Return one record that holds the groups."""
         batch = TradeBatch("binance", "linear", "live", at_ms * 1_000_000, groups)
-        return Record(partition, encode_batch(batch), len(batch))
+        return Record(partition, encode_batch(batch), len(batch), batch)
 
 
 def _bulk(market: Market, trades: int) -> Iterator[Record]:

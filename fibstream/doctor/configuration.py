@@ -18,7 +18,8 @@ from ingest.plan import Share, enabled, kinds
 from runtime.errors import Misconfigured
 from runtime.kafka import parse_bootstrap
 from runtime.settings import Settings
-from schemas.intervals import BadInterval, interval_text, parse_intervals
+from schemas.bars import BadBarSize, parse_bar_sizes
+from schemas.intervals import BadInterval, parse_intervals
 from schemas.streams import Kind
 from sinks.clickhouse.store import address_of
 
@@ -50,7 +51,7 @@ def _wrong(field: str, problem: str) -> Misconfigured:
 async def settings(settings: Settings) -> Sequence[Finding]:
     """Find what is readable, but means nothing."""
     findings: list[Finding] = []
-    checks = (_intervals, _symbols, _consumers, _venue, _kinds, _kafka, _clickhouse)
+    checks = (_intervals, _bars, _symbols, _consumers, _venue, _kinds, _kafka, _clickhouse)
     for check in checks:
         try:
             check(settings)
@@ -58,8 +59,8 @@ async def settings(settings: Settings) -> Sequence[Finding]:
             findings += refused("settings", e)
     if findings:
         return findings
-    lengths = ", ".join(map(interval_text, parse_intervals(settings.kline_intervals)))
-    return ok("settings", f"{settings.exchange}; candles of {lengths}")
+    made = ", ".join(i.text for i in parse_intervals(settings.kline_intervals))
+    return ok("settings", f"{settings.exchange}; candles of {made}")
 
 
 def _intervals(settings: Settings) -> None:
@@ -67,8 +68,15 @@ def _intervals(settings: Settings) -> None:
         try:
             parse_intervals([text])
         except BadInterval as e:
-            remedy = "Example: 1s,1m,15m,1D,173m,fibonacci"
+            remedy = "Example: 1s,1m,15m,1D,173m,1w@mon,fibonacci"
             raise Misconfigured(PREFIX + "KLINE_INTERVALS", str(e), remedy=remedy) from e
+
+
+def _bars(settings: Settings) -> None:
+    try:
+        parse_bar_sizes(settings.bars)
+    except BadBarSize as e:
+        raise Misconfigured(PREFIX + "BARS", str(e), remedy="Example: tick:1000,volume:50") from e
 
 
 def _symbols(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from ingest.exchanges.base import KIND_OF, BookRow, Data, Other, TradeRow
 from ingest.recording import Refused, read_events
 from runtime.errors import Misconfigured, PipelineError
 from runtime.settings import Settings
-from schemas.intervals import BadInterval, parse_intervals
+from schemas.intervals import BadInterval, Interval, parse_intervals
 from schemas.trades import Channel
 
 Target = Literal["events", "klines", "book-tops"]
@@ -84,7 +84,7 @@ class Replay:
         self._market = EXCHANGES[options.exchange].markets[self._channel]
         self._to = options.to
         self._settings = options.settings
-        self._lengths = _lengths(options)
+        self._intervals = _intervals(options)
         self._seen: dict[str, Seen] = {}
         self._head = f'{{"exchange":"{options.exchange}","channel":"{options.channel}",'
 
@@ -138,7 +138,7 @@ class Replay:
 
     def _klines(self) -> Iterator[bytes]:
         tape = self.tape
-        candles = ReplayedCandles(self._exchange, self._channel, self._lengths, self._settings)
+        candles = ReplayedCandles(self._exchange, self._channel, self._intervals, self._settings)
         for event in self._told():
             if type(event) is not TradeRow:
                 continue
@@ -169,7 +169,7 @@ def _check(options: ReplayOptions) -> None:
         raise _unknown("--to", options.to, get_args(Target))
 
 
-def _lengths(options: ReplayOptions) -> tuple[int, ...]:
+def _intervals(options: ReplayOptions) -> tuple[Interval, ...]:
     if options.intervals is None:
         return parse_intervals(options.settings.kline_intervals)
     try:

@@ -13,9 +13,11 @@ import msgspec
 from ingest.batches import Collector
 from ingest.exchanges import EXCHANGES
 from ingest.exchanges.base import TradeRow
-from processors.engine.engine import Engine, Output
+from processors.engine.engine import Engine
 from processors.engine.windows import CORRECTION_MS
+from processors.fold import Output
 from runtime.settings import Settings
+from schemas.intervals import Interval
 from schemas.klines import Gap, decode_id_gaps
 from schemas.recompute import Recompute, decode_recompute
 from schemas.topics import GAPS, KLINES, RECOMPUTE
@@ -27,7 +29,7 @@ PULSE_NS = 10_000_000_000  # corrections take as long; how often it asks changes
 NEVER_MS = 2**60  # open candles are asked for once, at the end
 HELD_ROWS_MAX = 200_000  # ~700 bytes each
 
-Key = tuple[int, int, bytes]  # end of the candle, its length, its symbol: the order of the rows
+Key = tuple[int, Interval, bytes]  # end of the candle, its kind, its symbol: the order of rows
 
 
 class _Rows(msgspec.Struct):
@@ -37,6 +39,7 @@ class _Rows(msgspec.Struct):
 class _Window(msgspec.Struct):
     interval: int
     timestamp: int
+    anchor: str = ""
 
 
 _decode_rows = msgspec.json.Decoder(_Rows).decode
@@ -84,7 +87,11 @@ class ReplayedCandles:
     """Takes the new trades of one exchange and channel, in order; yields rows of candles."""
 
     def __init__(
-        self, exchange: str, channel: Channel, lengths: tuple[int, ...], settings: Settings
+        self,
+        exchange: str,
+        channel: Channel,
+        intervals: tuple[Interval, ...],
+        settings: Settings,
     ) -> None:
         self.gaps: Counter[str] = Counter()
         """Missing id ranges by what became of them."""
@@ -96,14 +103,14 @@ class ReplayedCandles:
         self.held = HeldRows()
         self._head = f'{{"exchange":"{exchange}","channel":"{channel}",'.encode()
         self._engine = Engine(
-            lengths,
+            intervals,
             grace_ms=settings.aggregator_waiter_latency_ms,
             live_every_ms=NEVER_MS,
             closes_quiet=settings.aggregator_waiter_mode_enabled,
         )
         ids = EXCHANGES[exchange].markets[channel].ids
         self._collector = Collector(exchange, channel, partition_of=lambda _: 0, ids=ids)
-        self._shortest_ms = min(lengths)
+        self._shortest = min(intervals)
         self._marks: dict[str, int] = {}  # the youngest trade of each symbol
         self._offset = 0
         self._tick_ns = 0  # when the record in the making began
@@ -118,10 +125,10 @@ class ReplayedCandles:
         if rows and not (0 <= now_ns - self._tick_ns < TICK_NS and rows < TICK_ROWS_MAX):
             self._fold()
         collector.add(row, now_ns)
-        mark_ms, length = self._marks.get(row.symbol, 0), self._shortest_ms
+        mark_ms = self._marks.get(row.symbol, 0)
         if row.ts > mark_ms:
             self._marks[row.symbol] = row.ts
-        elif not row.flags and row.ts - row.ts % length + length + CORRECTION_MS <= mark_ms:
+        elif not row.flags and self._shortest.window(row.ts)[1] + CORRECTION_MS <= mark_ms:
             self.late_trades += 1
         if collector.rows == 1:
             self._tick_ns = now_ns
@@ -162,7 +169,7 @@ class ReplayedCandles:
 
     def _publish(self, now_ms: int) -> Mapping[bytes, int]:
         self._engine.merge()
-        self._engine.close_quiet(now_ms, (0,))
+        self._engine.tick(now_ms, (0,))
         for output in self._engine.outputs(now_ms, (0,)):
             if output.topic is KLINES:
                 self._hold(output)
@@ -176,13 +183,14 @@ class ReplayedCandles:
 
     def _fold(self) -> None:
         for _, batch in self._collector.drain():
-            self._engine.apply(0, self._offset, batch)
+            self._engine.apply_batch(0, self._offset, batch)
             self._offset += 1
 
     def _hold(self, output: Output) -> None:
         for row in _decode_rows(output.value).data:
             window = _decode_window(row)
-            key = (window.timestamp + window.interval, window.interval, output.key)
+            interval = Interval(window.interval, window.anchor)
+            key = (interval.end_ms(window.timestamp), interval, output.key)
             self.held.put(key, self._head + bytes(row)[1:] + b"\n")
 
     def _note_gap(self, gap: Gap) -> None:

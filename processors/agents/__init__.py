@@ -1,1 +1,1 @@
-"""Thin Faust agents over the pure engine: read, fold, remember."""
+"""Thin Faust agents over pure folds: read, fold, remember."""

@@ -5,10 +5,13 @@ are told by (time, id). Only where ids have no order (``by_arrival``) they are t
 arrival); then trades and bars must be added in the order in which the trades came.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from schemas.klines import Quality
 from schemas.trades import BUY, Source, SymbolTrades
+
+if TYPE_CHECKING:
+    from processors.engine.runs import Part
 
 
 class Claim(NamedTuple):
@@ -28,9 +31,11 @@ class Bar:
 
     ``count`` counts what the venue counts (an aggregate holds several trades). ``rev`` is the
     offset of the last record that changed the bar or its proof, ``opened_at`` that of the first.
+    ``before`` is the close before it, where the venue's candles begin with that.
     """
 
     __slots__ = (
+        "before",
         "buy_quote",
         "buy_volume",
         "by_arrival",
@@ -38,6 +43,7 @@ class Bar:
         "close",
         "closed",
         "count",
+        "end_ms",
         "first_id",
         "first_ms",
         "high",
@@ -57,19 +63,19 @@ class Bar:
     )
 
     def __init__(
-        self, open_ms: int, source: Source, offset: int, *, by_arrival: bool = False
+        self, open_ms: int, end_ms: int, source: Source, offset: int, *, by_arrival: bool = False
     ) -> None:
-        """Open an empty bar: only ``take`` or ``merge`` may follow."""
+        """Open a bar without a trade: prices mean nothing yet."""
         self.open_ms = open_ms
+        self.end_ms = end_ms
         self.by_arrival = by_arrival
         self.source = source
         self.opened_at = offset
         self.rev = offset
-        self.count = 0
-        self.volume = 0
-        self.quote = 0
-        self.buy_volume = 0
-        self.buy_quote = 0
+        self.open = self.high = self.low = self.close = 0
+        self.first_ms = self.last_ms = self.first_id = self.last_id = 0
+        self.count = self.volume = self.quote = self.buy_volume = self.buy_quote = 0
+        self.before: int | None = None
         self.closed = False
         self.sealed = False  # a trade beyond the end has been seen: nothing in order can follow
         self.was_late = False  # the last change came after the seal
@@ -110,14 +116,34 @@ class Bar:
             self.buy_quote += quote
         self.rev = offset
 
+    def take_next(self, group: SymbolTrades, offset: int) -> None:
+        """Add the only trade of a group, which is not older than the youngest one here."""
+        price, qty, side = group.price[0], group.qty[0], group.side
+        self.close = price
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+        value = price * qty
+        self.volume += qty
+        self.quote += value
+        if side == BUY or (side.__class__ is list and side[0] > 0):
+            self.buy_volume += qty
+            self.buy_quote += value
+        self.last_ms = group.ts[0]
+        self.last_id = group.id[0]
+        first, last = group.first, group.last
+        self.count += 1 if first is None or last is None else last[0] - first[0] + 1
+        self.rev = offset
+
     def take_in_order(self, group: SymbolTrades, offset: int) -> None:
         """Add a whole group of which no trade is older than the youngest one here."""
-        prices, qtys, sides = group.price, group.qty, group.side
+        sides = group.side
         high, low = self.high, self.low
         volume = quote = buy_volume = buy_quote = 0
         is_buy = sides == BUY
-        for at, price in enumerate(prices):
-            qty = qtys[at]
+        for at, price in enumerate(group.price):
+            qty = group.qty[at]
             value = price * qty
             volume += qty
             quote += value
@@ -128,13 +154,33 @@ class Bar:
                 high = price
             elif price < low:
                 low = price
-        self.high, self.low, self.close = high, low, price
+        self.high, self.low, self.close = high, low, group.price[-1]
         self.last_ms, self.last_id = group.ts[-1], group.id[-1]
         self.volume += volume
         self.quote += quote
         self.buy_volume += buy_volume
         self.buy_quote += buy_quote
         self.count += group.trade_count()
+        self.rev = offset
+
+    def add(self, part: "Part", offset: int) -> None:
+        """Add a run of trades of which none is older than the youngest one here."""
+        if not self.count:
+            self.open = part.open
+            self.high, self.low = part.high, part.low
+            self.first_ms, self.first_id = part.first_ms, part.first_id
+        else:
+            if part.high > self.high:
+                self.high = part.high
+            if part.low < self.low:
+                self.low = part.low
+        self.close = part.close
+        self.last_ms, self.last_id = part.last_ms, part.last_id
+        self.count += part.trades
+        self.volume += part.volume
+        self.quote += part.quote
+        self.buy_volume += part.buy_volume
+        self.buy_quote += part.buy_quote
         self.rev = offset
 
     def merge(self, other: "Bar") -> None:
@@ -174,10 +220,24 @@ class Bar:
         if other.rev > self.rev:
             self.rev = other.rev
 
+    def follow(self, last: "Bar") -> bool:
+        """Begin where ``last`` closes, as far as this bar does; say whether that is news."""
+        close = last.close
+        if self.before not in (None, close):
+            self.before = close
+        elif self.count or self.close == close:
+            return False
+        if not self.count:
+            self.open = self.high = self.low = self.close = close
+        self.rev = max(self.rev, last.rev)
+        return True
+
     def rescale(self, price_by: int, qty_by: int) -> None:
         """Multiply prices and quantities: the venue has begun to send more decimals."""
         for name in ("open", "high", "low", "close"):
             setattr(self, name, getattr(self, name) * price_by)
+        if self.before is not None:
+            self.before *= price_by
         self.volume *= qty_by
         self.buy_volume *= qty_by
         self.quote *= price_by * qty_by

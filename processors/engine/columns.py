@@ -11,6 +11,8 @@ from schemas.trades import SymbolTrades
 
 def is_dense_run(ids: list[int], times: list[int]) -> bool:
     """Say whether ids ascend one by one and times never step back."""
+    if len(ids) == 2:
+        return ids[1] - ids[0] == 1 and times[0] <= times[1]
     # Both sides are one pass in C; sorted() of a sorted list moves nothing.
     return times == sorted(times) and ids == list(range(ids[0], ids[0] + len(ids)))
 

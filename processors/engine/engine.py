@@ -4,33 +4,29 @@ The caller says what time it is and which partitions are caught up; the engine s
 Nothing it publishes depends on when it was asked, but for how often.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from processors.engine import rows
-from processors.engine.state import is_slot, load, records
+import orjson
+
+from processors.engine import publish
+from processors.engine.publish import OUTPUTS
+from processors.engine.runs import parts_of
+from processors.engine.state import UnknownState, is_slot, load, records
 from processors.engine.symbol import SymbolCandles
 from processors.engine.windows import CORRECTION_MS
-from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, RECOMPUTE, Topic
-from schemas.trades import TradeBatch
+from processors.fold import Output
+from schemas.bars import BarSize
+from schemas.intervals import Interval, parse_interval
+from schemas.packed import Columns
+from schemas.rules import VENUE_RULES, CandleRule, EmptyCandles, candle_rule
+from schemas.topics import TRADES, Topic
+from schemas.trades import PackedBatch, SymbolTrades, TradeBatch, decode_any_batch
 
-OUTPUTS = (KLINES, KLINES_LIVE, PRICES, GAPS, RECOMPUTE)
-ROWS_MAX = 1_000  # of a record, ~400 bytes each: below Kafka's default limit of 1 MB a record
 SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
 SKEW_MS_MAX = 5_000
 HISTORY_MS = 10_000  # venues tell past trades on subscribing: those say nothing about clocks
+CLOSED_MAX = 2_000  # candles of a tick: the rest waits for the next one, 5 ms later
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
-
-
-Row = TypeVar("Row")
-
-
-class Output(NamedTuple):
-    """One record to publish; ``key`` tells its partition."""
-
-    topic: Topic
-    key: bytes
-    value: bytes
 
 
 class Feed:
@@ -52,12 +48,28 @@ class Feed:
 
 
 class Engine:
-    """Folds trade batches; see the module for what it promises."""
+    """The fold of trades into candles; see the module for what it promises."""
+
+    name = "klines"
+    reads: tuple[Topic, ...] = (TRADES,)
+    writes: tuple[Topic, ...] = OUTPUTS
 
     def __init__(
-        self, lengths: tuple[int, ...], *, grace_ms: int, live_every_ms: int, closes_quiet: bool
+        self,
+        intervals: Iterable[Interval],
+        *,
+        grace_ms: int,
+        live_every_ms: int,
+        closes_quiet: bool,
+        empty: EmptyCandles = "venue",
+        rules: Mapping[str, CandleRule] = VENUE_RULES,
+        bars: Sequence[BarSize] = (),
     ) -> None:
-        self._lengths = lengths
+        self._wanted = tuple(sorted(intervals))
+        self._intervals: dict[int, tuple[Interval, ...]] = {}  # of each partition: what it has
+        self._empty = empty
+        self._rules = rules
+        self._bars = bars
         self._grace_ms = grace_ms
         self._live_every_ms = live_every_ms
         self._closes_quiet = closes_quiet
@@ -67,19 +79,24 @@ class Engine:
         self._dirty: dict[SymbolCandles, int] = {}  # changed since the last checkpoint
         self.trades = 0
 
-    def apply(self, partition: int, offset: int, batch: TradeBatch) -> None:
+    def apply(self, topic: Topic, partition: int, offset: int, value: bytes) -> None:  # noqa: ARG002
+        """Fold one record of the trades topic; raise UnreadableBatch."""
+        batch = decode_any_batch(value)
+        if isinstance(batch, PackedBatch):
+            self._apply_packed(partition, offset, Columns(batch))
+        else:
+            self.apply_batch(partition, offset, batch)
+
+    def apply_batch(self, partition: int, offset: int, batch: TradeBatch) -> None:
         """Fold one record. Symbols that already hold this offset skip it."""
-        feeds = self._feeds.setdefault(partition, {})
-        feed = feeds.setdefault((batch.exchange, batch.channel), Feed())
+        feed = self._feed(partition, batch)
         symbols, grace_ms, source = feed.symbols, self._grace_ms, batch.source
+        fresh, dirty, has_bars = self._fresh, self._dirty, bool(self._bars)
         recv_ms = batch.recv_ns // 1_000_000
         for group in batch.symbols:
             candles = symbols.get(group.symbol)
             if candles is None:
-                candles = SymbolCandles(
-                    batch.exchange, batch.channel, group.symbol, self._lengths, group.ids
-                )
-                symbols[group.symbol] = candles
+                candles = symbols[group.symbol] = self._begin(partition, batch, group)
             elif offset <= candles.offset:
                 continue
             candles.apply(group, offset, source)
@@ -87,27 +104,62 @@ class Engine:
             line_ms = candles.watermark_ms - grace_ms
             if line_ms >= candles.next_close_ms:
                 candles.settle(line_ms)
-            if candles.touched or candles.gaps or candles.late:
+            cuts = candles.cuts if has_bars else None
+            if candles.touched or candles.gaps or candles.late or (cuts and cuts.touched):
                 candles.tell_claims()
                 self._due[candles] = None
-            self._fresh[candles] = self._dirty[candles] = partition
+            fresh[candles] = dirty[candles] = partition
             self.trades += len(group.id)
         if source == "live":
             delay_ms = recv_ms - batch.symbols[0].ts[-1]
             if delay_ms < HISTORY_MS:
                 feed.observe(delay_ms)
 
-    def close_quiet(self, now_ms: int, caught_up: Collection[int]) -> None:
+    def _apply_packed(self, partition: int, offset: int, columns: Columns) -> None:
+        """Fold one packed record: what is in order by sums, the rest trade by trade."""
+        batch, parts = columns.batch, parts_of(columns)
+        if parts is None:
+            self.apply_batch(partition, offset, columns.unpack())
+            return
+        feed = self._feed(partition, batch)
+        rest: list[SymbolTrades] = []
+        for at, group in enumerate(batch.symbols):
+            candles = feed.symbols.get(group.symbol)
+            if candles is not None and offset <= candles.offset:
+                continue
+            if (
+                candles is None
+                or not parts[at]
+                or not candles.apply_run(group, parts[at], offset, batch.source)
+            ):
+                rest.append(columns.trades(at))
+                continue
+            candles.recv_ms = batch.recv_ns // 1_000_000
+            line_ms = candles.watermark_ms - self._grace_ms
+            if line_ms >= candles.next_close_ms:
+                candles.settle(line_ms)
+            if candles.touched or candles.gaps or candles.late:
+                candles.tell_claims()
+                self._due[candles] = None
+            self._fresh[candles] = self._dirty[candles] = partition
+            self.trades += group.n
+        if rest:
+            whole = TradeBatch(batch.exchange, batch.channel, batch.source, batch.recv_ns, rest)
+            self.apply_batch(partition, offset, whole)
+
+    def tick(self, now_ms: int, caught_up: Collection[int]) -> None:
         """Close by the clock what no trade has closed, where nothing waits to be read."""
         if not self._closes_quiet:
             return
+        closed = 0
         for partition in caught_up:
             for feed in self._feeds.get(partition, {}).values():
                 line_ms = now_ms - int(feed.skew_ms or 0) - self._grace_ms
                 for candles in feed.symbols.values():
-                    if candles.next_close_ms <= line_ms:
+                    if candles.next_close_ms <= line_ms and closed < CLOSED_MAX:
                         candles.settle(line_ms)
                         candles.tell_claims()
+                        closed += len(candles.touched)
                         self._due[candles] = None
                         self._dirty[candles] = partition
 
@@ -123,35 +175,27 @@ class Engine:
                 every_ms = self._live_every_ms if partition in caught_up else slow_ms
                 candles.live_at_ms = now_ms + every_ms
                 sent.append(candles)
-                yield from _live_outputs(candles)
+                yield from publish.live(candles)
                 # Merging its second may have sealed a candle that the clock had closed.
                 if candles.touched or candles.late:
                     self._due[candles] = None
         for candles in sent:
             del self._fresh[candles]
         for candles in self._due:
-            yield from _due_outputs(candles)
+            yield from publish.due(candles)
         self._due.clear()
 
     def merge(self) -> None:
         """Merge what every symbol has gathered, so that all its corrections are due."""
         for candles in self._all():
-            candles.merge_second()
+            candles.merge()
             if candles.touched or candles.late:
                 self._due[candles] = None
 
     def unclosed(self) -> Iterator[Output]:
         """Yield every open candle: at the end of a recording no update of it follows."""
         for candles in self._all():
-            candles.merge_second()
-            still_open = [
-                rows.kline_row(candles, length, bar)
-                for length, bars in zip(candles.lengths, candles.bars, strict=True)
-                for bar in bars
-                if not bar.closed
-            ]
-            if still_open:
-                yield Output(KLINES_LIVE, candles.key, rows.kline_envelope(candles, still_open))
+            yield from publish.unclosed(candles)
 
     def final_ms(self) -> dict[bytes, int]:
         """Return by symbol key until when no candle that has ended can change any more."""
@@ -164,6 +208,14 @@ class Engine:
     def count_duplicates(self) -> int:
         """Return how many trades of the symbols here were dropped by their id."""
         return sum(candles.duplicates for candles in self._all())
+
+    def take_uncut_count(self) -> int:
+        """Return how many trades came too late for their bar since the last call."""
+        count = 0
+        for cuts in (candles.cuts for candles in self._all()):
+            if cuts is not None:
+                count, cuts.uncut = count + cuts.uncut, 0
+        return count
 
     def take_trade_count(self) -> int:
         """Return how many trades were folded since the last call."""
@@ -184,66 +236,136 @@ class Engine:
         return states
 
     def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:
-        """Take over a partition with the records of its symbols."""
+        """Take over a partition with the records of its symbols; raise UnknownState."""
         self.drop(partition)
+        found = {key: value for key, value in states.items() if not is_slot(key)}
+        has = self._intervals[partition] = self._stored(found.values())
         feeds = self._feeds.setdefault(partition, {})
-        for key, value in states.items():
-            if is_slot(key):
-                continue
-            candles = load(key, value, self._lengths, states)
+        for key, value in found.items():
+            candles = load(key, value, has, states, self._rule, self._bars)
             feed = feeds.setdefault((candles.exchange, candles.channel), Feed())
             feed.symbols[candles.symbol] = candles
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker owns now."""
+        self._intervals.pop(partition, None)
         for feed in self._feeds.pop(partition, {}).values():
             for candles in feed.symbols.values():
                 self._due.pop(candles, None)
                 self._fresh.pop(candles, None)
                 self._dirty.pop(candles, None)
 
+    # -- intervals
+
+    def want(self, intervals: Iterable[Interval]) -> None:
+        """Go on with these intervals: what is not wanted ends, what is new waits for ``adopt``."""
+        self._wanted = tuple(sorted(intervals))
+        for partition, has in self._intervals.items():
+            keep = tuple(interval for interval in has if interval in self._wanted)
+            if not self.symbols(partition):
+                keep = self._wanted  # no trade has come: nothing to be filled from history
+            if keep != has:
+                self._change(partition, keep, None, 0)
+
+    def has(self, partition: int) -> tuple[Interval, ...]:
+        """Return the intervals that a partition has."""
+        return self._intervals.get(partition, self._wanted)
+
+    def lacking(self, partition: int) -> tuple[Interval, ...]:
+        """Return the wanted intervals that a partition does not have yet."""
+        has = self.has(partition)
+        return tuple(interval for interval in self._wanted if interval not in has)
+
+    def event_ms(self, partition: int) -> int:
+        """Return the time of the youngest trade of a partition; 0: none has come."""
+        return max((c.watermark_ms for c in self.symbols(partition).values()), default=0)
+
+    @property
+    def wanted(self) -> tuple[Interval, ...]:
+        """Return the intervals that are to be made."""
+        return self._wanted
+
+    def donor(self, intervals: Iterable[Interval]) -> "Engine":
+        """Return an empty engine that makes other intervals by the same rules, for ``adopt``."""
+        return Engine(
+            intervals,
+            grace_ms=self._grace_ms,
+            live_every_ms=self._live_every_ms,
+            closes_quiet=False,
+            empty=self._empty,
+            rules=self._rules,
+        )
+
+    def discard(self, since_ms: Mapping[Interval, int]) -> None:
+        """Forget what waits to be published, but candles that opened since then."""
+        for candles in self._all():
+            candles.touched = [t for t in candles.touched if t[1].open_ms >= since_ms[t[0]]]
+            candles.gaps, candles.late = [], None
+
+    def adopt(
+        self,
+        partition: int,
+        donor: "Engine",
+        since_ms: Mapping[Interval, int],
+        known_from_ms: int,
+    ) -> None:
+        """Take over the intervals of an engine that has folded the same records of a partition.
+
+        It began in the middle of the topic: of windows that opened before ``known_from_ms`` it may
+        not know all, and only those that opened at ``since_ms`` or later are its to tell.
+        """
+        donor.discard(since_ms)
+        keep = self.has(partition)
+        added = [i for i in donor.wanted if i in self._wanted and i not in keep]
+        self._change(partition, tuple(sorted((*keep, *added))), donor, known_from_ms)
+
+    def _change(
+        self,
+        partition: int,
+        intervals: tuple[Interval, ...],
+        donor: "Engine | None",
+        known_from_ms: int,
+    ) -> None:
+        self._intervals[partition] = intervals
+        given = donor.symbols(partition) if donor is not None else {}
+        for key, candles in self.symbols(partition).items():
+            candles.change_intervals(intervals, given.get(key), known_from_ms)
+            self._dirty[candles] = partition
+            if candles.touched:
+                self._due[candles] = None
+
+    def _stored(self, states: Collection[bytes]) -> tuple[Interval, ...]:
+        """Return the wanted intervals that every state knows: a join may have been cut short."""
+        known = set(self._wanted)
+        for value in states:
+            try:
+                known &= {parse_interval(text) for text in orjson.loads(value)["bars"]}
+            except (KeyError, TypeError, ValueError) as e:
+                raise UnknownState(f"a state cannot be read: {e!r}") from e
+        return tuple(sorted(known))
+
+    # -- symbols
+
+    def symbols(self, partition: int) -> dict[bytes, SymbolCandles]:
+        """Return the symbols of a partition by their keys."""
+        feeds = self._feeds.get(partition, {}).values()
+        return {c.key: c for feed in feeds for c in feed.symbols.values()}
+
+    def _feed(self, partition: int, batch: TradeBatch | PackedBatch) -> Feed:
+        feeds = self._feeds.setdefault(partition, {})
+        return feeds.setdefault((batch.exchange, batch.channel), Feed())
+
+    def _begin(self, partition: int, batch: TradeBatch, group: SymbolTrades) -> SymbolCandles:
+        intervals = self._intervals.setdefault(partition, self._wanted)
+        rule = self._rule(batch.exchange)
+        return SymbolCandles(
+            batch.exchange, batch.channel, group.symbol, intervals, group.ids, rule, self._bars
+        )
+
+    def _rule(self, exchange: str) -> CandleRule:
+        return candle_rule(exchange, self._empty, self._rules)
+
     def _all(self) -> Iterator[SymbolCandles]:
         for feeds in self._feeds.values():
             for feed in feeds.values():
                 yield from feed.symbols.values()
-
-
-def _due_outputs(candles: SymbolCandles) -> Iterator[Output]:
-    candles.merge_second()
-    candles.tell_claims()
-    for bars in _parts(candles.touched):
-        found = [rows.kline_row(candles, length, bar) for length, bar in bars]
-        yield Output(KLINES, candles.key, rows.kline_envelope(candles, found))
-        for _, bar in bars:
-            bar.is_touched = False
-            bar.claim = None
-    candles.touched = []
-    for changes in _parts(candles.gaps):
-        yield Output(GAPS, candles.key, rows.gap_envelope(candles, changes))
-    candles.gaps = []
-    if candles.late:
-        yield Output(RECOMPUTE, candles.key, rows.recompute_envelope(candles, candles.late))
-        candles.late = None
-
-
-def _parts(found: list[Row]) -> Iterator[list[Row]]:
-    if len(found) <= ROWS_MAX:
-        if found:
-            yield found
-        return
-    for at in range(0, len(found), ROWS_MAX):
-        yield found[at : at + ROWS_MAX]
-
-
-def _live_outputs(candles: SymbolCandles) -> Iterator[Output]:
-    candles.merge_second()
-    newest = [
-        (length, bars[-1])
-        for length, bars in zip(candles.lengths, candles.bars, strict=True)
-        if bars
-    ]
-    is_open = [rows.kline_row(candles, length, bar) for length, bar in newest if not bar.closed]
-    if is_open:
-        yield Output(KLINES_LIVE, candles.key, rows.kline_envelope(candles, is_open))
-    if newest:
-        yield Output(PRICES, candles.key, rows.price_envelope(candles, newest[0][1]))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from processors.engine.bars import Bar
 from processors.engine.symbol import GapChange, SymbolCandles
+from schemas.intervals import Interval
 from schemas.klines import Cause
 from schemas.numbers import text
 
@@ -18,23 +19,33 @@ def cause(bar: Bar) -> Cause:
     return "late" if bar.was_late else "live"
 
 
-def kline_row(candles: SymbolCandles, length: int, bar: Bar) -> str:
+def kline_row(candles: SymbolCandles, interval: Interval, bar: Bar) -> str:
     """Return one candle as a JSON object."""
     scale = candles.price_scale
     qty_scale = candles.qty_scale
     quote_scale = scale + qty_scale
-    quality, missing = bar.claim or candles.claim(bar, length)
+    quality, missing = bar.claim or candles.claim(bar, interval)
+    length_ms, anchor = interval
+    opened, high, low = bar.open, bar.high, bar.low
+    if bar.before is not None:
+        opened = bar.before
+        high, low = max(high, opened), min(low, opened)
     return (
-        f'{{"symbol":{candles.name},"interval":{length},"timestamp":{bar.open_ms}'
-        f',"open":{text(bar.open, scale)},"high":{text(bar.high, scale)}'
-        f',"low":{text(bar.low, scale)},"close":{text(bar.close, scale)}'
+        f'{{"symbol":{candles.name},"interval":{length_ms},"timestamp":{bar.open_ms}'
+        f',"open":{text(opened, scale)},"high":{text(high, scale)}'
+        f',"low":{text(low, scale)},"close":{text(bar.close, scale)}'
         f',"volume":{text(bar.volume, qty_scale)},"quote_volume":{text(bar.quote, quote_scale)}'
         f',"taker_buy_volume":{text(bar.buy_volume, qty_scale)}'
         f',"taker_buy_quote_volume":{text(bar.buy_quote, quote_scale)}'
         f',"trade_count":{bar.count},"first_id":{bar.first_id},"last_id":{bar.last_id}'
         f',"closed":{"true" if bar.closed else "false"},"rev":{bar.rev},"cause":"{cause(bar)}"'
-        f',"quality":"{quality}","missing":{missing}}}'
+        f',"quality":"{quality}","missing":{missing}'
+        f"{_anchor(anchor) if anchor else ''}}}"
     )
+
+
+def _anchor(anchor: str) -> str:
+    return f',"anchor":"{anchor}"'  # letters, digits and @=/_+- only: see schemas.intervals
 
 
 def kline_envelope(candles: SymbolCandles, rows: Iterable[str]) -> bytes:
@@ -69,10 +80,10 @@ def gap_envelope(candles: SymbolCandles, changes: Iterable[GapChange]) -> bytes:
     ).encode()
 
 
-def recompute_envelope(candles: SymbolCandles, span: tuple[int, int]) -> bytes:
+def recompute_envelope(candles: SymbolCandles, span: tuple[int, int, int]) -> bytes:
     """Return the request to compute again every candle that overlaps ``span``."""
     return (
         f'{{"exchange":"{candles.exchange}","channel":"{candles.channel}"'
         f',"data_type":"recompute","data":[{{"symbol":{candles.name},"from_ms":{span[0]}'
-        f',"to_ms":{span[1]},"rev":{candles.offset}}}]}}'
+        f',"to_ms":{span[1]},"rev":{span[2]},"ids":"{candles.id_rule}"}}]}}'
     ).encode()

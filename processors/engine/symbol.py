@@ -5,18 +5,23 @@ Ids say which trades are new and what may be missing (``processors.engine.ids``)
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import orjson
 
 from processors.engine.bars import BEGAN_INSIDE, Bar, Claim
 from processors.engine.columns import is_dense_run, is_range_run
+from processors.engine.cuts import Cuts
 from processors.engine.ids import NEW, SEEN, Admission, Missing, SeenIds, spans
 from processors.engine.recent import RecentIds, keys_of
+from processors.engine.runs import Part
 from processors.engine.windows import CORRECTION_MS, Windows
-from schemas.intervals import SECOND_MS
+from schemas.bars import BarSize
+from schemas.intervals import Interval
+from schemas.rules import PLAIN, CandleRule
 from schemas.topics import symbol_key
-from schemas.trades import Flag, IdRule, Source, SymbolTrades
+from schemas.trades import Flag, IdRule, PackedSymbol, Source, SymbolTrades
 
 COLUMNS_PAY_FROM = 8  # trades of one second from which column sums beat a loop
 
@@ -40,8 +45,8 @@ class SymbolCandles(Windows):
     """
 
     __slots__ = (
-        *("began_ms", "channel", "duplicates", "exchange", "gaps", "ids", "key", "live_at_ms"),
-        *("name", "offset", "recent", "recv_ms", "rule", "symbol"),
+        *("began_ms", "channel", "cuts", "duplicates", "exchange", "gaps", "ids", "key"),
+        *("live_at_ms", "id_rule", "name", "offset", "recent", "recv_ms", "symbol"),
     )
 
     def __init__(
@@ -49,20 +54,23 @@ class SymbolCandles(Windows):
         exchange: str,
         channel: str,
         symbol: str,
-        lengths: Sequence[int],
-        rule: IdRule = "dense",
+        intervals: Sequence[Interval],
+        ids: IdRule = "dense",
+        rule: CandleRule = PLAIN,
+        bars: Sequence[BarSize] = (),
     ) -> None:
-        super().__init__(lengths, by_arrival=rule == "unique")
+        super().__init__(intervals, by_arrival=ids == "unique", rule=rule)
         self.exchange = exchange
         self.channel = channel
         self.symbol = symbol
         self.key = symbol_key(exchange, channel, symbol)
         self.name = orjson.dumps(symbol).decode()  # as it stands in a row
-        self.rule: IdRule = rule
+        self.id_rule: IdRule = ids
         self.ids = SeenIds()
         self.recent = RecentIds()  # instead of ``ids`` where they are unique, and no more
+        self.cuts = Cuts(bars, by_arrival=self.by_arrival) if bars else None
         self.live_at_ms = 0  # when the open candles may be published next
-        self.began_ms: dict[int, int] = {}  # by length: where an interval was added later
+        self.began_ms: dict[Interval, int] = {}  # where one was added and history is not known
         self.offset = -1  # of the last record applied
         self.recv_ms = 0
         self.gaps: list[GapChange] = []
@@ -71,18 +79,19 @@ class SymbolCandles(Windows):
     def apply(self, group: SymbolTrades, offset: int, source: Source) -> None:
         """Fold one group; ``offset`` is its record's, and records come in order of offsets."""
         self.offset = offset
-        if group.price_scale != self.price_scale or group.qty_scale != self.qty_scale:
-            group = self._aligned(group)
-        if group.ids != self.rule:
-            self._begin_again(group.ids, offset)
+        if (
+            group.price_scale != self.price_scale
+            or group.qty_scale != self.qty_scale
+            or group.ids != self.id_rule
+        ):
+            group = self._adapt(group, offset)
         ids, times, seen = group.id, group.ts, self.ids
         n = len(ids)
         if group.ids == "dense":
             if (
                 ids[0] != seen.last_id + 1
-                or ids[-1] - ids[0] != n - 1
                 or group.flags
-                or (n > 1 and not is_dense_run(ids, times))
+                or (n > 1 and not (ids[-1] - ids[0] == n - 1 and is_dense_run(ids, times)))
                 or seen.last_id < seen.first_id
             ):
                 self._apply_each(group, offset, source)
@@ -92,21 +101,71 @@ class SymbolCandles(Windows):
         elif not self._take_run(group):
             self._apply_each(group, offset, source)
             return
-        if n < COLUMNS_PAY_FROM:
-            second = self.second
-            if (
-                second is not None
-                and second.last_ms <= times[0]
-                and times[-1] < second.open_ms + SECOND_MS
-                and second.source == source
-            ):
-                second.take_in_order(group, offset)
-                if times[-1] > self.watermark_ms:
-                    self.watermark_ms = times[-1]
-            else:
-                self._take_each(group, offset, source)
-        else:
+        if self.cuts is not None:
+            self.cuts.apply(group, None, seen, offset, source)
+        if n >= COLUMNS_PAY_FROM:
             self._take_columns(group, offset, source)
+            return
+        second = self.second
+        if (
+            second is not None
+            and second.last_ms <= times[0]
+            and times[-1] < second.end_ms
+            and second.source == source
+        ):
+            if n == 1:
+                second.take_next(group, offset)
+            else:
+                second.take_in_order(group, offset)
+            if times[-1] > self.watermark_ms:
+                self.watermark_ms = times[-1]
+        else:
+            self._take_each(group, offset, source)
+
+    def apply_run(
+        self, group: PackedSymbol, parts: Sequence[Part], offset: int, source: Source
+    ) -> bool:
+        """Fold trades that are summed by the second already, or say that it cannot be done so."""
+        seen = self.ids
+        first, last = parts[0], parts[-1]
+        if (
+            group.id != seen.last_id + 1
+            or seen.last_id < seen.first_id
+            or self.id_rule != "dense"
+            or group.price_scale != self.price_scale
+            or group.qty_scale != self.qty_scale
+            or first.first_ms < self.watermark_ms
+            or self.cuts is not None
+        ):
+            return False
+        self.offset = offset
+        seen.last_id, seen.last_ms = last.last_id, last.last_ms
+        for part in parts:
+            self._gather(part.first_ms, source, offset).add(part, offset)
+            self.watermark_ms = part.last_ms
+        return True
+
+    def change_intervals(
+        self, intervals: Sequence[Interval], donor: "SymbolCandles | None", known_from_ms: int
+    ) -> None:
+        """Go on with other intervals; those that are new come from ``donor``, see Engine.adopt."""
+        self.merge()
+        found = dict(zip(self.intervals, self.bars, strict=True))
+        added = [interval for interval in intervals if interval not in found]
+        if donor is not None:
+            donor.merge()
+            price_by = 10 ** (self.price_scale - donor.price_scale)
+            qty_by = 10 ** (self.qty_scale - donor.qty_scale)
+            given = zip(donor.intervals, donor.bars, strict=True)
+            found |= {interval: bars for interval, bars in given if interval in added}
+            told = [(interval, bar) for interval, bar in donor.touched if interval in added]
+            for bar in {*chain(*(found.get(i, ()) for i in added)), *(bar for _, bar in told)}:
+                bar.rescale(price_by, qty_by)
+                bar.claim = None  # it is ours to tell: we have seen more ids
+            self.touched += told
+        for interval in added:
+            self.began_ms[interval] = known_from_ms - 1
+        self.take_intervals(intervals, [found.get(interval, []) for interval in intervals])
 
     def tell_claims(self) -> None:
         """Fix what is proven about the touched bars, as of this record.
@@ -114,18 +173,18 @@ class SymbolCandles(Windows):
         A bar too old for corrections may lose or gain proof without a new revision; sent later, it
         would otherwise tell more than its revision knew.
         """
-        for length, bar in self.touched:
+        for interval, bar in self.touched:
             if bar.claim is None:
-                bar.claim = self.claim(bar, length)
+                bar.claim = self.claim(bar, interval)
 
-    def claim(self, bar: Bar, length: int) -> Claim:
+    def claim(self, bar: Bar, interval: Interval) -> Claim:
         """Return what is proven about a bar now."""
         open_ms = bar.open_ms
         if self.by_arrival:
             claim = self.recent.claim(open_ms)
         else:
-            claim = self.ids.claim(open_ms, open_ms + length, is_sealed=bar.sealed)
-        if self.began_ms and claim.quality != "gap" and open_ms <= self.began_ms.get(length, -1):
+            claim = self.ids.claim(open_ms, bar.end_ms, is_sealed=bar.sealed)
+        if self.began_ms and claim.quality != "gap" and open_ms <= self.began_ms.get(interval, -1):
             return BEGAN_INSIDE
         return claim
 
@@ -158,27 +217,42 @@ class SymbolCandles(Windows):
             for first, last, ms in zip(*spans(group), group.ts, strict=True):
                 yield self.ids.admit(first, last, ms)
 
+    def _adapt(self, group: SymbolTrades, offset: int) -> SymbolTrades:
+        """Take another rule of ids and larger scales, where the group brings them."""
+        if group.price_scale != self.price_scale or group.qty_scale != self.qty_scale:
+            group = self._aligned(group)
+        if group.ids != self.id_rule:
+            self._begin_again(group.ids, offset)
+        return group
+
     def _begin_again(self, rule: IdRule, offset: int) -> None:
         """Take another rule of ids: what was seen under the old one says nothing any more."""
-        self.merge_second()
+        self.merge()
         self.tell_claims()
         for gap in self.ids.missing:
             self.gaps.append(GapChange("unrecoverable", gap, gap.ids, offset))
-        self.rule, self.ids, self.recent = rule, SeenIds(), RecentIds()
+        self.id_rule, self.ids, self.recent = rule, SeenIds(), RecentIds()
         self.by_arrival = rule == "unique"
         for bar in self._known():
             bar.by_arrival = self.by_arrival
+        if self.cuts is not None:
+            self.cuts.begin_again(by_arrival=self.by_arrival)
         self._change_proof(0, self.watermark_ms, offset)
+
+    def _known(self) -> set[Bar]:
+        known = super()._known()
+        return known if self.cuts is None else known.union(self.cuts.known())
 
     def _apply_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
         """Fold a group that holds duplicates, holes, recovered trades or steps back in time."""
-        self.merge_second()
+        self.merge()
         self.tell_claims()
         seen = self.ids
         admissions = self._admissions(group)
         sides, flags = group.sides(), group.flag_list()
         first, last = group.first or group.id, group.last or group.id
         filled: list[Missing] = []
+        taken: list[int] = []
         began_id, began_ms = seen.first_id, seen.first_ms
         # It moves at the end: what is too late for a correction must not turn on the order here.
         watermark_ms = self.watermark_ms
@@ -194,12 +268,13 @@ class SymbolCandles(Windows):
                 filled.append(shrunk)
             if flags[at] & Flag.NON_MARKET:
                 continue  # it consumes an id, and belongs to no candle
+            taken.append(at)
             bar = self._gather(ms, source, offset)
             count = last[at] - first[at] + 1 if group.first else 1
             bar.take(ms, id_, group.price[at], group.qty[at], sides[at], count, offset)
             if ms > watermark_ms:
                 watermark_ms = ms
-        self.merge_second()
+        self.merge()
         if filled:
             self._fill_gaps(filled, offset)
         if seen.first_id < began_id:  # history: the span now begins earlier
@@ -207,17 +282,21 @@ class SymbolCandles(Windows):
             self._change_proof(0, to_ms, offset)
             self._change_past_proof(from_ms, to_ms, offset)
         self.watermark_ms = watermark_ms
+        if self.cuts is not None:
+            self.cuts.apply(group, taken, seen, offset, source)
 
     # -- gaps
 
     def _open_gap(self, gap: Missing, offset: int) -> None:
         self.gaps.append(GapChange("found", gap, gap.ids, offset))
-        self.merge_second()
+        self.merge()
         self._change_proof(gap.from_ms, gap.to_ms, offset)
         forgotten = self.ids.forget_oldest()
         if forgotten is not None:
             self.gaps.append(GapChange("unrecoverable", forgotten, forgotten.ids, offset))
             self._change_proof(self.ids.lost_from_ms, self.ids.lost_to_ms, offset)
+            if self.cuts is not None:
+                self.cuts.forgotten.append(forgotten)
 
     def _fill_gaps(self, filled: list[Missing], offset: int) -> None:
         """Tell what became of each range that was open before the group, and of its bars."""
@@ -234,15 +313,14 @@ class SymbolCandles(Windows):
     def _change_past_proof(self, from_ms: int, to_ms: int, offset: int) -> None:
         self._change_proof(from_ms, to_ms, offset)
         if from_ms <= self.watermark_ms - CORRECTION_MS:
-            self._ask_recompute(from_ms, to_ms)
+            self._ask_recompute(from_ms, to_ms, offset)
 
     def _change_proof(self, from_ms: int, to_ms: int, offset: int) -> None:
         # Told by the watermark, not by which bars are still here: when they go is the clock's.
         oldest_ms = self.watermark_ms - CORRECTION_MS
-        for i, length in enumerate(self.lengths):
-            for bar in self.bars[i]:
-                end_ms = bar.open_ms + length
-                if bar.open_ms <= to_ms and end_ms > from_ms and end_ms > oldest_ms:
+        for i, bars in enumerate(self.bars):
+            for bar in bars:
+                if bar.open_ms <= to_ms and bar.end_ms > max(from_ms, oldest_ms):
                     bar.rev = max(bar.rev, offset)
                     if bar.closed:
                         self._touch(i, bar)

@@ -1,5 +1,6 @@
 """What the embedded broker is told: its properties and its log4j2 configuration, as text."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 NODE_ID = 1
@@ -7,16 +8,27 @@ MESSAGE_BYTES_MAX = 8 << 20
 LOG_RETENTION_HOURS = 7 * 24
 
 
-def server_properties(*, port: int, controller_port: int, log_dir: Path) -> str:
+def server_properties(
+    *, port: int, controller_port: int, log_dir: Path, doors: Mapping[int, int] | None = None
+) -> str:
     """Return ``server.properties`` of one node that is broker and controller.
 
-    The voters are static: a kept data folder may come back on other ports.
+    The voters are static: a kept data folder may come back on other ports. ``doors`` are further
+    ports, each with the one that it tells its clients: that of a proxy in front of it.
     """
+    # By name: the port that is listened on, and the one that clients are told.
+    told = {"PLAINTEXT": (port, port)}
+    told |= {f"DOOR{i}": ports for i, ports in enumerate((doors or {}).items())}
+    listeners = [f"{name}://127.0.0.1:{own}" for name, (own, _) in told.items()]
+    advertised = [f"{name}://127.0.0.1:{other}" for name, (_, other) in told.items()]
     settings = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{controller_port}"]),
+        "advertised.listeners": ",".join(advertised),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT" for name in (*told, "CONTROLLER")
+        ),
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller_port}",
         "log.dirs": log_dir,

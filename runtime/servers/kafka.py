@@ -10,6 +10,7 @@ import shutil
 import sys
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -42,7 +43,10 @@ JVM_FLAGS = (
 
 
 class EmbeddedKafka:
-    """One broker; ``data`` None keeps nothing. Port 0 is any free port."""
+    """One broker; ``data`` None keeps nothing. Port 0 is any free port.
+
+    ``doors`` are further ports, each with the one that its clients are told (of a proxy).
+    """
 
     def __init__(
         self,
@@ -51,8 +55,10 @@ class EmbeddedKafka:
         port: int = 0,
         heap_mb: int = HEAP_MB,
         min_free_mb: int = MIN_FREE_MB,
+        doors: Mapping[int, int] | None = None,
     ) -> None:
         self._data = data
+        self._doors = doors
         self._port = port
         self._heap_mb = heap_mb
         self._min_free_mb = min_free_mb
@@ -84,7 +90,9 @@ class EmbeddedKafka:
             await _format(java, folder, topics)
         properties = folder / "server.properties"
         properties.write_text(
-            server_properties(port=port, controller_port=controller_port, log_dir=topics)
+            server_properties(
+                port=port, controller_port=controller_port, log_dir=topics, doors=self._doors
+            )
         )
         heap = (f"-Xmx{self._heap_mb}m", f"-Xms{min(self._heap_mb, 256)}m")
         self._server = await ServerProcess.start(

@@ -54,7 +54,9 @@ KLINES = pa.schema(
         "channel": _NAME,
         "symbol": _NAME,
         "interval_ms": pa.int64(),
+        "anchor": _NAME,
         "open_time": _MS,
+        "close_time": _MS,
         "open": _PRICE,
         "high": _PRICE,
         "low": _PRICE,
@@ -189,13 +191,25 @@ def _add_kline(columns: Columns, part: tuple[KlineEnvelope, Kline]) -> None:
         raise Unfit(f"{k.symbol}: a time is not within 1970 to 2299")
     if not 0 <= k.rev <= REV_MAX or k.interval <= 0:
         raise Unfit(f"{k.symbol}: rev {k.rev} or interval {k.interval} is out of range")
+    close_ms = _close_ms(k)
     row: dict[str, str | int | Decimal | bool] = {
         "exchange": envelope.exchange,
         "channel": envelope.channel,
         "interval_ms": k.interval,
         "open_time": k.timestamp,
+        "close_time": close_ms,
         "recv_time": envelope.recv_ms,
         "version": k.version,
     }
     for name, column in columns.items():
         column.append(row[name] if name in row else getattr(k, name))
+
+
+def _close_ms(k: Kline) -> int:
+    try:
+        close_ms = k.frame.end_ms(k.timestamp)
+    except (ValueError, ArithmeticError, OSError) as e:
+        raise Unfit(f"{k.symbol}: no window opens there {k.frame}: {e}") from e
+    if not k.timestamp < close_ms <= TIME_MS_MAX:
+        raise Unfit(f"{k.symbol}: a candle of {k.frame} ends out of range")
+    return close_ms

@@ -13,13 +13,14 @@ from fastapi import APIRouter
 from runtime.errors import Misconfigured
 from runtime.ready import announce
 from runtime.settings import Settings
-from schemas.intervals import BadInterval, parse_intervals
+from schemas.intervals import BadInterval, Interval, parse_intervals
 from sinks.gateway.control import StreamTable
 from sinks.gateway.control_log import ControlLog
 from sinks.gateway.feed import Feed
 from sinks.gateway.history import History
 from sinks.gateway.hub import Hub
 from sinks.gateway.instruments import build_instruments
+from sinks.gateway.intervals import IntervalTable, build_intervals
 from sinks.gateway.server import Server, listen
 from sinks.gateway.streams import build_streams
 from sinks.gateway.web import build_web
@@ -35,12 +36,17 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     hub = Hub(History(), _intervals(settings))
     feed = Feed(settings, hub)
     table = StreamTable()
-    control = ControlLog(settings, table)
+    intervals = IntervalTable(hub.intervals, hub.want)
+    control = ControlLog(settings, table, intervals)
     with closing(listen(settings.websocket_host, settings.websocket_port)) as listener:
         try:
             await _until(stop, _open(feed, control))
             if not stop.is_set():
-                routes = [build_streams(table, control.write), build_instruments(table)]
+                routes = [
+                    build_streams(table, control.write),
+                    build_instruments(table),
+                    build_intervals(intervals, control.write),
+                ]
                 await _serve(settings, hub, feed, control, routes, listener, stop)
         finally:
             await control.close()
@@ -73,14 +79,14 @@ async def _serve(
         await _until(stop, feed.follow(), control.follow(), _tick(hub, feed), _wait_for(serving))
 
 
-def _intervals(settings: Settings) -> tuple[int, ...]:
+def _intervals(settings: Settings) -> tuple[Interval, ...]:
     try:
         return parse_intervals(settings.kline_intervals)
     except BadInterval as e:
         raise Misconfigured(
             "STREAMER_KLINE_INTERVALS",
             f"{e.text!r} is not an interval: {e.reason}",
-            remedy="Valid: 1s, 5m, 173m, 4h, 1D and the preset fibonacci, comma separated.",
+            remedy="Valid: 1s, 5m, 173m, 4h, 1D, 1w@mon and the preset fibonacci, comma separated.",
         ) from e
 
 

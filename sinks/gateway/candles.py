@@ -6,6 +6,7 @@ The rows are never decoded whole: what the engine wrote reaches the client digit
 import msgspec
 
 from runtime.errors import Poison
+from schemas.intervals import Interval
 from sinks.gateway.protocol import Key, klines_head
 
 
@@ -34,6 +35,7 @@ class _Row(msgspec.Struct):
     closed: bool
     rev: int
     trade_count: int
+    anchor: str = ""
 
 
 class _Envelope(msgspec.Struct):
@@ -54,7 +56,8 @@ def read(value: bytes) -> Record:
         candles = []
         for raw in envelope.data:
             row = _row(raw)
-            key = Key(envelope.exchange, envelope.channel, row.symbol, row.interval)
+            interval = Interval(row.interval, row.anchor)
+            key = Key(envelope.exchange, envelope.channel, row.symbol, interval)
             version = 2 * row.rev + row.closed
             text = str(raw, "utf-8")
             candles.append((key, Candle(row.timestamp, version, row.closed, row.trade_count, text)))

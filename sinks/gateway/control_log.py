@@ -1,4 +1,4 @@
-"""The stream table's edge to Kafka: three compacted topics in, control records out.
+"""The edge to Kafka of what is wanted: three compacted topics in, control records out.
 
 What was written is read back before it is answered, so that two gateways tell the same.
 """
@@ -14,12 +14,13 @@ from aiokafka.errors import KafkaError
 from runtime.errors import Poison, Retriable
 from runtime.follow import Follower
 from runtime.settings import Settings
-from schemas.control import Control
+from schemas.control import Control, IntervalControl, is_interval_key
 from schemas.streams import StreamKey
 from schemas.topics import CONTROL, INSTRUMENTS, STREAMS
 from sinks import topics
 from sinks.gateway import metrics
 from sinks.gateway.control import StreamTable
+from sinks.gateway.intervals import IntervalTable
 
 logger = structlog.get_logger(__name__)
 
@@ -35,9 +36,10 @@ _encode = msgspec.json.Encoder().encode
 class ControlLog:
     """``open``, ``follow`` and at last ``close``; ``write`` what is wanted."""
 
-    def __init__(self, settings: Settings, table: StreamTable) -> None:
+    def __init__(self, settings: Settings, table: StreamTable, intervals: IntervalTable) -> None:
         self._settings = settings
         self._table = table
+        self._intervals = intervals
         self._names = {settings.kafka_topic_prefix + topic.name: topic.name for topic in TOPICS}
         self._control = settings.kafka_topic_prefix + CONTROL.name
         self._follower = Follower(settings.kafka_bootstrap, list(self._names), self._take)
@@ -71,7 +73,9 @@ class ControlLog:
         """Keep the table up to date, for ever."""
         await self._follower.until(lambda: False)
 
-    async def write(self, changes: Mapping[StreamKey, Control | None]) -> None:
+    async def write(
+        self, changes: Mapping[StreamKey, Control | None] | Mapping[str, IntervalControl | None]
+    ) -> None:
         """Make the changes durable and visible here; raise Retriable when that is not certain."""
         if self._producer is None:
             raise Retriable("the gateway is starting", retry_after_s=RETRY_AFTER_S)
@@ -95,7 +99,10 @@ class ControlLog:
     def _take(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         name = self._names[topic]
         try:
-            self._table.take(name, key, value)
+            if name == CONTROL.name and is_interval_key(key):
+                self._intervals.take(key, value)
+            else:
+                self._table.take(name, key, value)
         except Poison as e:
             metrics.REFUSED.labels(name).inc()
             logger.warning("record_refused", topic=name, key=repr(key), reason=e.reason)

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-from schemas.intervals import interval_text
+from schemas.intervals import Interval
+from schemas.wanted import WantedIntervals
 from sinks.gateway import metrics, protocol
 from sinks.gateway.candles import Candle, Record
 from sinks.gateway.history import History, Series
@@ -56,20 +57,32 @@ class Client:
 class Hub:
     """All clients and all series."""
 
-    def __init__(self, history: History, intervals: Iterable[int]) -> None:
+    def __init__(self, history: History, intervals: Iterable[Interval]) -> None:
         self.history = history
         self.meter = Meter()
         self.clients: set[Client] = set()
         self.is_live = False
         """False while the past is read: it counts for no rate and no latency."""
-        self._made = set(intervals)
+        self._told = frozenset(intervals)
+        self._seen: set[Interval] = set()  # others than we may know more
+        self._removed: frozenset[Interval] = frozenset()
         self._subscribers: defaultdict[Key, set[Client]] = defaultdict(set)  # by key as asked
         self._audience: dict[Key, set[Client]] = {}  # by series
 
     @property
-    def intervals(self) -> list[int]:
-        """Return the lengths that are made here, shortest first."""
-        return sorted(self._made)
+    def intervals(self) -> list[Interval]:
+        """Return those that are made here, shortest first."""
+        return sorted((self._told | self._seen) - self._removed)
+
+    def want(self, wanted: WantedIntervals) -> None:
+        """Learn what is made from now on; subscriptions to what is removed end."""
+        self._told, self._removed = frozenset(wanted.made), wanted.removed
+        for client in [client for client in self.clients if client.keys]:
+            keys = sorted(key for key in client.keys if key.interval in self._removed)
+            for key in keys:
+                self._release(client, key)
+            if keys:
+                client.tell(protocol.unsubscribed_text(keys, reason=_removal(keys)))
 
     def connect(
         self,
@@ -151,6 +164,9 @@ class Hub:
                 client.tell(protocol.pong_text(now_ms))
 
     def _subscribe(self, client: Client, wanted: list[Wanted]) -> None:
+        removed = [w.key for w in wanted if w.key.interval in self._removed]
+        if removed:
+            raise Refused(_removal(removed), f"{self._made()}; POST /api/v1/intervals adds one.")
         keys = client.keys.union(w.key for w in wanted)
         if len(keys) > protocol.SUBSCRIPTIONS_PER_CLIENT_MAX:
             raise Refused(
@@ -199,14 +215,16 @@ class Hub:
     def _advice(self, key: Key, found: list[tuple[Series, list[Candle]]]) -> str | None:
         if found or self._matching(key):
             return None
-        if key.interval not in self._made:
-            made = ", ".join(interval_text(length) for length in self.intervals)
-            return f"no {interval_text(key.interval)} candles are made here; made are {made}"
+        if key.interval not in self._told | self._seen:
+            return f"no {key.interval.text} candles are made here; {self._made()}"
         symbols = {s.symbol for s in self.history.series}
         if key.symbol in symbols or key.symbol == protocol.ANY:
             return "no candle yet"
         near = get_close_matches(key.symbol.upper(), symbols, n=3)
         return f"no candle of {key.symbol} yet" + (f"; similar: {', '.join(near)}" if near else "")
+
+    def _made(self) -> str:
+        return f"made are {', '.join(interval.text for interval in self.intervals)}"
 
     def _release(self, client: Client, key: Key) -> None:
         client.keys.discard(key)
@@ -221,7 +239,7 @@ class Hub:
         series = self.history.series[key] = Series(key)
         covering = [self._subscribers.get(k, set()) for k in key.covering()]
         self._audience[key] = set().union(*covering)
-        self._made.add(key.interval)
+        self._seen.add(key.interval)
         self.meter.add_series(key)
         return series
 
@@ -229,3 +247,8 @@ class Hub:
         metrics.DROPPED.labels("slow").inc()
         self.disconnect(client)
         client.drop(TOO_SLOW)
+
+
+def _removal(keys: Iterable[Key]) -> str:
+    texts = dict.fromkeys(key.interval.text for key in keys)
+    return f"{', '.join(texts)} candles are made no more: the interval was removed"

@@ -6,6 +6,7 @@ Trades are counted once: in the shortest interval of each symbol, by what each r
 from collections import deque
 from typing import Any
 
+from schemas.intervals import Interval
 from sinks.gateway.protocol import Key
 
 WINDOW_S = 5
@@ -16,7 +17,7 @@ class Meter:
     """Counts what happened since the last tick; ticks come once a second."""
 
     def __init__(self) -> None:
-        self._shortest: dict[tuple[str, str, str], int] = {}
+        self._shortest: dict[tuple[str, str, str], Interval] = {}
         self._trades = 0
         self._samples: list[int] = []
         self._trades_of: deque[int] = deque(maxlen=WINDOW_S)

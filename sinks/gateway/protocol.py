@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from schemas.intervals import BadInterval, interval_text, parse_intervals
+from schemas.intervals import BadInterval, Interval, parse_intervals
 from schemas.trades import Channel
 
 ANY = "*"
@@ -34,7 +34,10 @@ EXAMPLE = (
     '{"action":"subscribe","subscriptions":[{"symbol":"BTCUSDT","exchange":"binance",'
     '"channel":"linear","timeframes":[{"timeframe":"173m","initial_candles":100},15]}]}'
 )
-INTERVALS_HINT = "1s ... 59s and any whole minute up to 30 days: 1s, 5m, 173m, 4h, 1D, or 15 (min)"
+INTERVALS_HINT = (
+    "1s ... 59s and any whole minute up to 30 days: 1s, 5m, 173m, 4h, 1D, or 15 (min); "
+    "1w@mon, 1M, 1D@tz=Asia/Tokyo, 8h@funding"
+)
 ACTIONS_HINT = f'"action" is one of subscribe, unsubscribe, ping. Example: {EXAMPLE}'
 
 
@@ -53,7 +56,7 @@ class Key(NamedTuple):
     exchange: str
     channel: str
     symbol: str
-    interval: int
+    interval: Interval
 
     @property
     def is_pattern(self) -> bool:
@@ -83,7 +86,7 @@ class Wanted(NamedTuple):
     initial_candles: int
 
 
-def _lengths(value: object) -> tuple[int, ...]:
+def _intervals(value: object) -> tuple[Interval, ...]:
     match value:
         case bool():
             pass
@@ -105,7 +108,7 @@ class _Said(BaseModel):
 class Timeframe(_Said):
     """A timeframe (a preset stands for several) and how many candles to begin with."""
 
-    timeframe: Annotated[tuple[int, ...], PlainValidator(_lengths)]
+    timeframe: Annotated[tuple[Interval, ...], PlainValidator(_intervals)]
     initial_candles: int = Field(INITIAL_CANDLES_DEFAULT, ge=0, strict=True)
 
 
@@ -124,16 +127,16 @@ class Selection(_Said):
     def wanted(self) -> list[Wanted]:
         """Return one entry for each timeframe named."""
         return [
-            Wanted(Key(self.exchange, self.channel, self.symbol, length), item.initial_candles)
+            Wanted(Key(self.exchange, self.channel, self.symbol, interval), item.initial_candles)
             for item in self.timeframes
-            for length in item.timeframe
+            for interval in item.timeframe
         ]
 
     def means(self, key: Key) -> bool:
         """Say whether the subscription ``key`` is meant; no timeframe named means all of them."""
-        lengths = {length for item in self.timeframes for length in item.timeframe}
+        named = {interval for item in self.timeframes for interval in item.timeframe}
         return key[:3] == (self.exchange, self.channel, self.symbol) and (
-            not lengths or key.interval in lengths
+            not named or key.interval in named
         )
 
 
@@ -239,9 +242,10 @@ def subscribed_text(answers: Sequence[tuple[Wanted, int, str | None]]) -> str:
     return _text({"type": "subscribed", "subscriptions": items})
 
 
-def unsubscribed_text(keys: Sequence[Key]) -> str:
-    """Return the answer to an unsubscribe: what was really given up."""
-    return _text({"type": "unsubscribed", "subscriptions": [_named(key) for key in keys]})
+def unsubscribed_text(keys: Sequence[Key], reason: str = "") -> str:
+    """Return the answer to an unsubscribe: what was really given up; unasked, with a reason."""
+    told = {"type": "unsubscribed", "subscriptions": [_named(key) for key in keys]}
+    return _text({**told, "reason": reason} if reason else told)
 
 
 def _named(key: Key) -> dict[str, Any]:
@@ -249,8 +253,9 @@ def _named(key: Key) -> dict[str, Any]:
         "symbol": key.symbol,
         "exchange": key.exchange,
         "channel": key.channel,
-        "timeframe": interval_text(key.interval),
-        "interval": key.interval,
+        "timeframe": key.interval.text,
+        "interval": key.interval.length_ms,
+        "anchor": key.interval.anchor,
     }
 
 

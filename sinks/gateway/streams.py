@@ -11,19 +11,17 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from runtime.errors import Retriable
 from schemas.capabilities import CAPABILITIES
 from schemas.control import Control, StreamState
 from schemas.streams import Kind, StreamKey, Transport
 from schemas.trades import Channel
 from sinks.gateway import names
+from sinks.gateway.answers import ACCEPTED, ERRORS, write_or_refuse
 from sinks.gateway.control import Knobs, StreamRef, StreamTable, StreamView
 from sinks.gateway.names import Market, Unknown
 
 PAGE_DEFAULT = 500
 PAGE_MAX = 2_000  # more would hold up the clients of the WebSocket
-ACCEPTED = 202
-UNAVAILABLE = 503
 
 Write = Callable[[Mapping[StreamKey, Control | None]], Awaitable[None]]
 Exchange = Annotated[str | None, Query(max_length=64, examples=["binance"])]
@@ -31,25 +29,6 @@ Name = Annotated[str, Path(min_length=1, max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Offset = Annotated[int, Query(ge=0)]
 T = TypeVar("T")
-
-
-class Problem(BaseModel):
-    """Why a request is not obeyed, and which names are near the unknown one."""
-
-    reason: str
-    near: list[str] = []
-
-
-class Refusal(BaseModel):
-    """The body of an error."""
-
-    detail: Problem
-
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    names.NOT_FOUND: {"model": Refusal, "description": "No such exchange, symbol or stream."},
-    UNAVAILABLE: {"model": Refusal, "description": "Kafka is away."},
-}
 
 
 class KnobsPatch(BaseModel, extra="forbid"):
@@ -200,7 +179,7 @@ def _add_one(router: APIRouter, table: StreamTable, write: Write) -> None:
     ) -> StreamView | StreamList:
         """Take back all that was wanted here: the settings of the ingestor decide again."""
         keys = find(exchange, symbol, kind, transport, channel)
-        await _write(write, {key: None for key in keys if key in table.controls})
+        await write_or_refuse(write, {key: None for key in keys if key in table.controls})
         return _answer(table, keys)
 
     @router.get(one, responses=ERRORS)
@@ -230,19 +209,8 @@ async def _change(
     now_ms = time.time_ns() // 1_000_000
     changed = {key: table.changed(key, now_ms, **knobs) for key in keys}
     changes = {key: control for key, control in changed.items() if control is not None}
-    await _write(write, changes)
+    await write_or_refuse(write, changes)
     return bool(changes)
-
-
-async def _write(write: Write, changes: Mapping[StreamKey, Control | None]) -> None:
-    if not changes:
-        return
-    try:
-        await write(changes)
-    except Retriable as e:
-        detail = {"reason": f"{e.reason}; whether it will be obeyed is not known: ask again"}
-        headers = {"Retry-After": f"{e.retry_after_s:.0f}"}
-        raise HTTPException(UNAVAILABLE, detail, headers) from e
 
 
 def _answer(table: StreamTable, keys: Sequence[StreamKey]) -> StreamView | StreamList:

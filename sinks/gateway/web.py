@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.intervals import interval_text
+from schemas.intervals import Interval
 from sinks.gateway.connection import Connection
 from sinks.gateway.hub import Hub
 
@@ -101,19 +101,20 @@ def build_web(
 
 def describe_series(hub: Hub) -> dict[str, Any]:
     """Return every market with its intervals, in order of name."""
-    markets: dict[tuple[str, str, str], list[int]] = {}
-    for key in hub.history.series:
+    markets: dict[tuple[str, str, str], list[Interval]] = {}
+    made = set(hub.intervals)
+    for key in (key for key in hub.history.series if key.interval in made):
         markets.setdefault((key.symbol, key.exchange, key.channel), []).append(key.interval)
     return {
-        "intervals": [interval_text(length) for length in hub.intervals],
+        "intervals": [interval.text for interval in hub.intervals],
         "candles_per_series": hub.history.candles_per_series,
         "series": [
             {
                 "symbol": symbol,
                 "exchange": exchange,
                 "channel": channel,
-                "intervals": [interval_text(length) for length in sorted(lengths)],
+                "intervals": [interval.text for interval in sorted(its)],
             }
-            for (symbol, exchange, channel), lengths in sorted(markets.items())
+            for (symbol, exchange, channel), its in sorted(markets.items())
         ],
     }

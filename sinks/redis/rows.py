@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.intervals import SECOND_MS, interval_text
+from schemas.intervals import SECOND_MS
 from schemas.klines import KlineEnvelope, PriceEnvelope, decode_klines, decode_prices
 from schemas.topics import KLINES, PRICES
 from sinks.base import Record, Refused
@@ -110,9 +110,9 @@ def _add_klines(rows: Rows, envelope: KlineEnvelope, keys: Keys) -> None:
     if any(k.interval < SECOND_MS or k.interval % SECOND_MS for k in envelope.data):
         raise ValueError("an interval is no whole number of seconds")
     closed = [k for k in envelope.data if k.closed]
-    for interval_ms in dict.fromkeys(k.interval for k in closed):
-        interval = interval_text(interval_ms)
-        same = [k for k in closed if k.interval == interval_ms]
+    for frame in dict.fromkeys(k.frame for k in closed):
+        interval = frame.text
+        same = [k for k in closed if k.frame == frame]
         said = msgspec.structs.replace(envelope, data=same)
         rows.messages.append((keys.klines(envelope.channel, interval), _encode(said)))
         for k in same:

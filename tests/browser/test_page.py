@@ -17,7 +17,7 @@ from playwright.async_api import async_playwright, expect
 from runtime.kafka import TopicSpec, ensure_topics
 from runtime.ports import free_port
 from runtime.settings import Settings
-from schemas.intervals import open_ms, parse_interval
+from schemas.intervals import BadInterval, parse_interval
 from schemas.klines import Kline, KlineEnvelope
 from schemas.topics import KLINES, KLINES_LIVE, symbol_key
 from sinks.gateway import app
@@ -89,10 +89,13 @@ class Stage:
     async def put(self, interval: str, back: int, close: str, *, symbol="BTCUSDT", **more) -> None:
         """A candle so many intervals ago, closed unless it is the one of now."""
         self._rev += 1
-        length = parse_interval(interval)
-        opened = open_ms(time.time_ns() // 1_000_000, length) - back * length
+        kind = parse_interval(interval)
+        opened = kind.open_ms(time.time_ns() // 1_000_000)
+        for _ in range(back):
+            opened = kind.open_ms(opened - 1)
         fields = {
-            "symbol": symbol, "interval": length, "timestamp": opened, "closed": back > 0,
+            "symbol": symbol, "interval": kind.length_ms, "anchor": kind.anchor,
+            "timestamp": opened, "closed": back > 0,
             "open": Decimal("68000.10"), "high": Decimal("68090.00"), "low": Decimal("67950.50"),
             "close": Decimal(close), "volume": Decimal("1.250"), "quote_volume": Decimal(1),
             "taker_buy_volume": Decimal(0), "taker_buy_quote_volume": Decimal(0),
@@ -215,6 +218,81 @@ async def test_the_text_box_takes_173m_and_refuses_nonsense_with_words(stage):
         await box.fill("7")
         await box.press("Enter")
         await expect(page.get_by_test_id("message")).to_contain_text("7m candles are not made here")
+
+
+async def test_anchored_intervals_are_shown_under_their_text_and_apart_from_their_length(stage):
+    for text in ("1M", "1w@sun", "30D"):
+        await stage.put_past(text, 3)
+    await stage.start()
+    async with opened(stage, "#binance:linear:BTCUSDT:1M") as page:
+        await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
+        await stage.put("30D", 0, "68001.10")
+        await stage.put("1M", 0, "68002.20")
+        await expect(page.get_by_test_id("price")).to_have_text("68,002.20")
+        await page.get_by_test_id("interval-text").fill("1W@sun")
+        await page.get_by_test_id("interval-text").press("Enter")
+        await expect(page.get_by_test_id("interval-1w@sun")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        await stage.put("1w@sun", 0, "68003.30")
+        await expect(page.get_by_test_id("price")).to_have_text("68,003.30")
+        await expect(page.get_by_test_id("countdown")).to_contain_text("closes in")
+        assert page.url.endswith("#binance:linear:BTCUSDT:1w%40sun")
+
+
+async def test_a_month_closes_when_the_gateway_says_and_a_removed_interval_is_told(stage):
+    await stage.put_past("1m", 3)
+    await stage.start()
+    path = f"{stage.url}/api/v1/intervals"
+    async with httpx.AsyncClient() as http:
+        assert (await http.post(path, json={"interval": "1M"})).status_code == 202
+        await stage.put("1M", 0, "68002.20")
+        async with opened(stage, "#binance:linear:BTCUSDT:1M") as page:
+            await expect(page.get_by_test_id("countdown")).to_contain_text("closes in")
+            body = {"interval": "1M"}
+            assert (await http.request("DELETE", path, json=body)).status_code == 202
+            await expect(page.get_by_test_id("interval-help")).to_contain_text(
+                "1M candles are made no more: the interval was removed"
+            )
+
+
+async def test_a_candle_without_a_trade_is_drawn_as_any_other(stage):
+    await stage.put_past("1m", 3)
+    await stage.start()
+    async with opened(stage) as page:
+        close = Decimal("68050.20")
+        flat = dict.fromkeys(("open", "high", "low"), close) | {"volume": Decimal(0)}
+        none = dict.fromkeys(("trade_count", "first_id", "last_id"), 0)
+        await stage.put("1m", 0, "68050.20", **flat, **none)
+        await expect(page.get_by_test_id("legend")).to_contain_text("Trades")
+        await expect(page.get_by_test_id("legend")).to_contain_text(re.compile(r"Vol\s*0"))
+        await expect(page.get_by_test_id("change")).to_have_text("0.00%")
+
+
+async def test_the_page_and_the_gateway_understand_the_same_intervals(stage):
+    counts = (1, 2, 5, 8, 12, 24, 60, 61, 720, 2_592_000)
+    anchors = ("", "@sun", "@funding", "@tz=UTC", "@tz=Asia/Tokyo", "@mon@tz=Etc/GMT+5", "@mon@tue",
+               "@tz=UTC@mon", "@funding@tz=UTC", "@", "@x")  # fmt: skip
+    texts = [f"{n}{unit}{anchor}" for n in counts for unit in "smhdDwWM" for anchor in anchors]
+    meant = []
+    for text in texts:
+        try:
+            interval = parse_interval(text)
+        except BadInterval:
+            meant.append(None)
+        else:
+            meant.append([*interval, interval.text])
+    await stage.start()
+    async with opened(stage) as page:
+        read = """async (texts) => {
+          const { parseInterval } = await import("/static/format.js");
+          return texts.map((text) => {
+            const found = parseInterval(text);
+            return found && [found.ms, found.anchor, found.text];
+          });
+        }"""
+        assert await page.evaluate(read, texts) == meant
+    assert len([each for each in meant if each]) > 100
 
 
 async def test_the_page_says_that_it_reconnects_and_misses_nothing(stage):

@@ -5,6 +5,7 @@ never at a lucky moment, so the outcome is certain.
 """
 
 import asyncio
+import signal
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +17,9 @@ from workers import (
     Workers,
     exit_code,
     read_to_the_end,
+    read_topic,
     settled,
+    state_positions,
     worker_settings,
 )
 
@@ -97,6 +100,65 @@ async def test_without_the_position_guard_a_commit_past_a_hole_would_lose_trades
         else:
             await workers.start("--mutant", mutant)
             await is_found_wrong(settings, market)
+
+
+@pytest.mark.parametrize("options", [(), ("--believe-all",)])
+async def test_a_late_write_of_a_frozen_worker_is_refused_and_would_lose_trades(
+    settings, workers, market, options
+) -> None:
+    """It passes every check, freezes, and hands its states to the producer when it wakes up."""
+    async with Feed(settings, market) as feed:
+        late = await workers.start("--freeze-before-states", "3")
+        await feed.send(800, per_s=400)
+        owner = await workers.start()
+        await feed.send(800)
+        await read_to_the_end(settings)
+        late.signal(signal.SIGCONT)
+        await asyncio.wait_for(late.ended(), 20)
+        assert exit_code(late) == -9  # its states have arrived
+        ends = await ends_of_trades(settings)
+        await feed.send(4)  # the owner goes on; most symbols are quiet and not written again
+        await read_on(settings, ends)
+        owner.signal(signal.SIGKILL)
+        await owner.ended()
+        successor = await workers.start(*options)
+        await feed.send(400)
+        if options:
+            with pytest.raises(AssertionError, match=r"candles are wrong|two contents"):
+                await settled(settings, market.real, within_s=5)
+        else:
+            await settled(settings, market.real)
+            assert "late_writes_refused" in successor._log.read_text()
+
+
+async def test_late_outputs_of_a_frozen_worker_say_what_the_new_owner_said(
+    settings, workers, market
+) -> None:
+    async with Feed(settings, market) as feed:
+        late = await workers.start("--freeze-before-outputs", "8")
+        await feed.send(800, per_s=400)
+        await workers.start()
+        await feed.send(800)
+        await settled(settings, market.real)
+        late.signal(signal.SIGCONT)
+        await asyncio.wait_for(late.ended(), 20)
+        assert exit_code(late) == -9
+        ledger = await settled(settings, market.real)  # no revision has two contents
+        assert ledger.steps_back > 0
+
+
+async def ends_of_trades(settings: Settings) -> dict[int, int]:
+    records = await read_topic(settings, TRADES.name)
+    return {record.partition: record.offset + 1 for record in records}
+
+
+async def read_on(settings: Settings, before: dict[int, int]) -> None:
+    """Wait until the changelog says that what was sent since then has been read."""
+    new = dict((await ends_of_trades(settings)).items() - before.items())
+    assert new
+    async with asyncio.timeout(20):
+        while not new.items() <= (await state_positions(settings)).items():  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def commit_ahead(settings: Settings) -> None:

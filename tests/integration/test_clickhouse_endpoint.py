@@ -324,7 +324,7 @@ async def test_the_tables_have_exactly_the_columns_that_are_written(http) -> Non
         rows = await select(
             http,
             "SELECT name FROM system.columns WHERE database = 'market'"
-            " AND table = {table:String} AND default_kind = ''",
+            " AND table = {table:String} AND default_kind IN ('', 'DEFAULT')",
             param_table=table,
         )
         assert rows.split() == schema.names

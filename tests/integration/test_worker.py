@@ -1,9 +1,12 @@
 """The worker as a process on a real broker: killed, stopped, doubled, frozen, cut off, poisoned."""
 
 import asyncio
+import json
+import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,6 +17,7 @@ from workers import (
     SHORT_SESSION,
     Feed,
     Market,
+    Reader,
     Workers,
     exit_code,
     published,
@@ -34,7 +38,8 @@ from runtime.servers.kafka import EmbeddedKafka
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from schemas.dead_letters import decode_dead_letter
-from schemas.topics import DEAD_LETTERS, TRADES
+from schemas.klines import decode_klines
+from schemas.topics import DEAD_LETTERS, KLINES, TRADES
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
 
 pytestmark = [pytest.mark.soak, pytest.mark.integration, pytest.mark.timeout(120)]
@@ -146,6 +151,52 @@ async def test_workers_come_and_go_by_term_and_by_kill(settings, tmp_path) -> No
         await feeding
         await settled(settings, market.real)
         assert exit_code(third) is None
+
+
+async def test_of_two_workers_one_is_killed_and_its_candles_go_on_within_ten_seconds(
+    settings, tmp_path
+) -> None:
+    market = Market(seed=11)
+    argv = ("-m", "fibstream", "process", "--workers", "2")
+    async with Workers(settings, tmp_path, *argv) as workers, Feed(settings, market) as feed:
+        parent = await workers.start()
+        feeding = asyncio.create_task(feed.send(6_000, per_s=300))
+        await asyncio.sleep(3)
+        os.kill(pid_of(tmp_path / "worker-0.log", "process-2"), signal.SIGKILL)
+        killed_s = time.monotonic()
+        await candles_made_of(settings, await ends_of_trades(settings))
+        took_s = time.monotonic() - killed_s
+        assert took_s < 10, took_s
+        await feeding
+        ledger = await settled(settings, market.real)
+        assert len(ledger.final) > 1_000
+        parent.signal(signal.SIGTERM)  # passed on to both
+        await asyncio.wait_for(parent.ended(), 20)
+        assert exit_code(parent) == 0
+        await read_to_the_end(settings)
+
+
+def pid_of(log: Path, child: str) -> int:
+    """Return the process of a child, as its supervisor told."""
+    told = [json.loads(line) for line in log.read_text().splitlines() if "child_ready" in line]
+    return next(int(line["pid"]) for line in told if line["child"] == child)
+
+
+async def candles_made_of(settings: Settings, ends: dict[int, int]) -> None:
+    """Wait until each partition has a candle that a trade at or behind these offsets changed."""
+    left = dict(ends)
+    async with asyncio.timeout(60), Reader(settings, KLINES.name) as reader:
+        while left:
+            for record in await reader.rest():
+                rows = decode_klines(record.value).data
+                if max(row.rev for row in rows) >= left.get(record.partition, 2**62):
+                    del left[record.partition]
+            await asyncio.sleep(0.05)
+
+
+async def ends_of_trades(settings: Settings) -> dict[int, int]:
+    records = await read_topic(settings, TRADES.name)
+    return {record.partition: record.offset + 1 for record in records}
 
 
 async def test_a_frozen_worker_that_wakes_up_harms_nothing(settings, tmp_path) -> None:

@@ -5,13 +5,17 @@ The ``Checkpoint`` is the real one; only the producer under it is a script.
 
 from collections.abc import Iterable
 
+from faust.types import TP
 from oracle import Candle
 
-from processors.checkpoint import Checkpoint, position_key
+from processors.changelog import is_position, position_key
+from processors.checkpoint import Checkpoint, Names
 from processors.engine.engine import Engine
+from processors.fencing import FencedStore, Token
+from schemas.intervals import Interval
 from schemas.klines import Kline, decode_klines, decode_prices
 from schemas.recompute import decode_recompute
-from schemas.topics import KLINES, KLINES_LIVE, PRICES, RECOMPUTE
+from schemas.topics import KLINES, KLINES_LIVE, PRICES, RECOMPUTE, TRADES
 from schemas.trades import TradeBatch
 
 LENGTHS = (1_000, 5_000, 60_000)
@@ -19,6 +23,8 @@ GRACE_MS = 80
 START_MS = 1_700_000_003_217
 END_OF_TIME_MS = 2**50
 CHANGELOG = "changelog"
+POSITION = position_key(TRADES.name, 0)
+WHERE = TP(TRADES.name, 0)
 
 
 class Crash(BaseException):
@@ -37,7 +43,7 @@ class Script:
         self._left = records_left
         self._of_states = False
 
-    def put(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+    def put(self, topic: str, partition: int, key: bytes | None, value: bytes, _=()) -> None:
         self._open.append((topic, key, value))
 
     async def send(self) -> None:
@@ -109,31 +115,42 @@ class Process:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.engine = Engine(LENGTHS, grace_ms=GRACE_MS, live_every_ms=250, closes_quiet=True)
+        self.engine = Engine(
+            map(Interval, LENGTHS),
+            grace_ms=GRACE_MS,
+            live_every_ms=250,
+            closes_quiet=True,
+            rules={},
+        )
         self.script = Script(world, -1)
         self.checkpoint = Checkpoint(
-            self.engine, self.script, changelog=CHANGELOG, prefix="", partitions=1
+            [self.engine],
+            self.script,
+            self.script,
+            FencedStore("memory://", None, None, table_name="states"),
+            Names(changelog=CHANGELOG, prefix="", partitions=1),
         )
-        states = {k: v for k, v in world.changelog.items() if not k.startswith(b"@")}
+        states = {k: v for k, v in world.changelog.items() if not is_position(k)}
         self.engine.restore(0, states)
-        self.checkpoint.next_offset[0] = int(world.changelog.get(position_key(0), 0))
+        position = int(world.changelog.get(POSITION, 0))
+        run(self.checkpoint.claim({WHERE: position}, {0: Token(1, 1)}, lambda: None))
 
     def read(self, records: int) -> None:
         for _ in range(records):
-            offset = self.checkpoint.next_offset[0]
+            offset = self.checkpoint.next_offset[WHERE]
             if offset == len(self.world.log):
                 return
-            self.checkpoint.next_offset[0] = offset + 1
-            self.engine.apply(0, offset, self.world.log[offset])
+            self.checkpoint.next_offset[WHERE] = offset + 1
+            self.engine.apply_batch(0, offset, self.world.log[offset])
 
     def publish(self, now_ms: int, caught_up: Iterable[int] = ()) -> None:
-        run(self.checkpoint.send(now_ms, caught_up))
+        run(self.checkpoint.send(now_ms, {self.engine.name: set(caught_up)}))
 
     def close_quiet(self, now_ms: int) -> None:
-        self.engine.close_quiet(now_ms, {0})
+        self.engine.tick(now_ms, {0})
 
     def save(self, now_ms: int) -> None:
-        run(self.checkpoint.save(now_ms, lambda: True))
+        run(self.checkpoint.save(now_ms, {}, lambda: None))
 
 
 def run(coroutine) -> None:

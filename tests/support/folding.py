@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from processors.engine.engine import Engine
+from schemas.intervals import Interval
 from schemas.klines import Gap, Kline, Price, decode_id_gaps, decode_klines, decode_prices
 from schemas.recompute import Recompute, decode_recompute
 from schemas.trades import SymbolTrades, TradeBatch
@@ -50,7 +51,7 @@ class Fold:
         self, *lengths: int, closes_quiet: bool = True, engine: Engine | None = None
     ) -> None:
         self.engine = engine or Engine(
-            lengths or (1_000, 5_000),
+            map(Interval, lengths or (1_000, 5_000)),
             grace_ms=GRACE_MS,
             live_every_ms=LIVE_EVERY_MS,
             closes_quiet=closes_quiet,
@@ -60,12 +61,12 @@ class Fold:
     def take(self, *groups: SymbolTrades, source: str = "live", recv_ms: int = BASE_MS) -> int:
         """Apply one record; return its offset."""
         batch = TradeBatch("binance", "linear", source, recv_ms * 1_000_000, list(groups))
-        self.engine.apply(0, self.offset, batch)
+        self.engine.apply_batch(0, self.offset, batch)
         self.offset += 1
         return self.offset - 1
 
     def close_quiet(self, after_ms: int) -> None:
-        self.engine.close_quiet(BASE_MS + after_ms, {0})
+        self.engine.tick(BASE_MS + after_ms, {0})
 
     def outputs(self, now_ms: int = 0) -> dict[str, list]:
         """Return the rows that are due, by topic without its dressing."""
@@ -84,7 +85,7 @@ class Fold:
 
     def finish(self) -> list[Kline]:
         """Close everything by the clock."""
-        self.engine.close_quiet(END_OF_TIME_MS, {0})
+        self.engine.tick(END_OF_TIME_MS, {0})
         return self.klines()
 
     def gaps(self) -> list[Gap]:

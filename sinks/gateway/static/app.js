@@ -3,16 +3,18 @@
 
 import { CandleChart } from "./chart.js";
 import {
-  INTERVAL_HELP, clock, duration, grouped, isCorrected, parseInterval, percent, quality, untilClose, utc,
+  INTERVAL_HELP, clock, duration, grouped, hasFixedLength, isCorrected, parseInterval, percent, quality,
+  untilClose, utc,
 } from "./format.js";
 import { Picker } from "./picker.js";
 import { Stream } from "./stream.js";
 
 const INITIAL_CANDLES = 500;
 const CATALOGUE_INTERVAL_MS = 2_000;
+const CATALOGUE_REFRESH_MS = 30_000; // somebody may add an interval
 const byId = (id) => document.getElementById(id);
 
-const view = { series: null, intervals: [], markets: [], hint: null, answered: false, hovered: null, clockMs: 0 };
+const view = { series: null, intervals: [], markets: [], hint: null, answered: false, hovered: null, clockMs: 0, ends: new Map() };
 let connection = { state: "connecting", retryAt: 0 };
 let kafkaIsAway = false;
 let lastPrice = null;
@@ -36,21 +38,30 @@ function receive(message) {
   if (message.data_type === "klines") return receiveKlines(message);
   if (message.type === "stats") return showStats(message);
   if (message.type === "subscribed") {
-    const [{ symbol, interval, hint, candles }] = message.subscriptions;
-    if (symbol !== view.series.symbol || interval !== view.series.ms) return;
+    const [{ symbol, interval, anchor, hint, candles }] = message.subscriptions;
+    if (symbol !== view.series.symbol || interval !== view.series.ms || anchor !== view.series.anchor) return;
     Object.assign(view, { hint: hint ?? null, answered: true });
     if (candles === 0) chart.clear(view.series.ms); // else a snapshot follows
     showQuote();
     showLegend();
     showMessage();
   }
-  if (message.type === "error") showHelp(`${message.error}. ${message.hint}`);
+  if (message.type === "unsubscribed" && message.reason) {
+    showHelp(`${message.reason}.`);
+    loadCatalogue();
+  }
+  if (message.type === "error") {
+    showHelp(`${message.error}. ${message.hint}`);
+    view.answered = true;
+    showMessage();
+  }
 }
 
 function receiveKlines({ exchange, channel, data, snapshot }) {
   const s = view.series;
   if (exchange !== s.exchange || channel !== s.channel) return;
-  const rows = data.filter((row) => row.symbol === s.symbol && row.interval === s.ms);
+  const rows = data.filter(
+    (row) => row.symbol === s.symbol && row.interval === s.ms && (row.anchor ?? "") === s.anchor);
   if (snapshot) chart.load(rows);
   else chart.push(rows);
 }
@@ -59,8 +70,8 @@ function receiveKlines({ exchange, channel, data, snapshot }) {
 
 function choose({ exchange, channel, symbol, interval }) {
   const parsed = parseInterval(interval);
-  view.series = { exchange, channel, symbol, interval: parsed.text, ms: parsed.ms };
-  Object.assign(view, { hint: null, answered: false, hovered: null });
+  view.series = { exchange, channel, symbol, interval: parsed.text, ms: parsed.ms, anchor: parsed.anchor };
+  Object.assign(view, { hint: null, answered: false, hovered: null, ends: new Map() });
   lastPrice = null;
   history.replaceState(null, "", `#${[exchange, channel, symbol, parsed.text].map(encodeURIComponent).join(":")}`);
   chart.clear(parsed.ms);
@@ -119,7 +130,7 @@ function showIntervals() {
   const chosen = view.series?.interval;
   const texts = [...view.intervals];
   if (chosen && !texts.includes(chosen)) texts.push(chosen);
-  texts.sort((a, b) => parseInterval(a).ms - parseInterval(b).ms);
+  texts.sort((a, b) => parseInterval(a).ms - parseInterval(b).ms || (a < b ? -1 : 1));
   byId("interval-buttons").replaceChildren(...texts.map((text) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -219,12 +230,12 @@ function message() {
   if (!view.answered) return ["Loading", ""];
   if (!view.intervals.includes(s.interval)) {
     return [`${s.interval} candles are not made here`,
-      `Made are ${view.intervals.join(", ")}. To add ${s.interval}, put it into STREAMER_KLINE_INTERVALS and restart the processor.`];
+      `Made are ${view.intervals.join(", ")}. To add it: fibstream intervals add ${s.interval}`];
   }
   const known = view.markets.some((m) => m.symbol === s.symbol && m.exchange === s.exchange && m.channel === s.channel);
   if (!known && view.hint) return [`No candles of ${s.symbol}`, `${view.hint[0].toUpperCase()}${view.hint.slice(1)}.`];
-  return [`No ${s.interval} candle of ${s.symbol} yet`,
-    `It appears with the next trade; the first one closes in ${duration(untilClose(nowMs(), s.ms))}.`];
+  const closes = s.anchor === "" ? `; the first one closes in ${duration(untilClose(nowMs(), s.ms))}` : "";
+  return [`No ${s.interval} candle of ${s.symbol} yet`, `It appears with the next trade${closes}.`];
 }
 
 function showStats(stats) {
@@ -239,9 +250,26 @@ function showStats(stats) {
 
 function showCountdown() {
   const row = chart.last;
-  const endMs = row ? row.timestamp + row.interval : 0;
-  setText("countdown", !row || connection.state !== "live" ? ""
+  const endMs = row ? endOf(row) : 0;
+  setText("countdown", !row || endMs === null || connection.state !== "live" ? ""
     : row.closed || endMs <= nowMs() ? "waiting for a trade" : `closes in ${clock(endMs - nowMs())}`);
+}
+
+// Null while the gateway has not told where the window ends; it is asked once a window.
+function endOf(row) {
+  const s = view.series;
+  if (hasFixedLength(s)) return row.timestamp + row.interval;
+  const ends = view.ends;
+  if (!ends.has(row.timestamp)) {
+    ends.set(row.timestamp, null);
+    fetch(`/api/v1/intervals?at_ms=${row.timestamp}`).then((answer) => answer.json())
+      .then(({ intervals }) => {
+        const found = intervals.find((each) => each.interval === s.interval);
+        if (found) ends.set(row.timestamp, found.end_ms);
+      })
+      .catch(() => ends.delete(row.timestamp));
+  }
+  return ends.get(row.timestamp);
 }
 
 function nowMs() {
@@ -305,3 +333,4 @@ stream.connect();
 loadCatalogue();
 setInterval(() => { showConnection(); showCountdown(); }, 250);
 setInterval(() => { if (connection.state === "live" && chart.last === null) loadCatalogue(); }, CATALOGUE_INTERVAL_MS);
+setInterval(() => { if (connection.state === "live") loadCatalogue(); }, CATALOGUE_REFRESH_MS);

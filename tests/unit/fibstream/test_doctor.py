@@ -134,6 +134,7 @@ def test_good_settings_are_one_finding() -> None:
     [
         ({"exchange": "bnance"}, "EXCHANGE", "'bnance'", "binance"),
         ({"kline_intervals": ("1m", "7x")}, "KLINE_INTERVALS", "'7x'", "173m"),
+        ({"bars": ("tick:1", "tick:1.5")}, "BARS", "'tick:1.5'", "tick:1000"),
         ({"exchange_symbols": ("btcusdt",)}, "EXCHANGE_SYMBOLS", "btcusdt", "BTCUSDT"),
         ({"exchange_symbols": ("BTC/USDT:USDT",)}, "EXCHANGE_SYMBOLS", "BTC/", "BTCUSDT?"),
         ({"exchange_symbols": ()}, "EXCHANGE_SYMBOLS", "no symbol", "BTCUSDT"),

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import sys
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from fibstream.replay.candles import HeldRows
 from fibstream.replay.summary import OTHER, REASONS_MAX, Summary
 from fibstream.replay.tape import Tape, stamp_ns
 from runtime.errors import Misconfigured
+from schemas.intervals import Interval, parse_interval
 
 SECOND_MS = 1_000
 GRACE_MS = 80
@@ -291,6 +293,21 @@ def test_a_number_that_no_candle_can_hold_is_refused(record) -> None:
     run = replay(record("a", [frame(good), huge]), intervals="1m")
     assert [r["trade_count"] for r in candles(run)] == [1]
     assert run.summary.refused_count == 1
+
+
+def test_months_and_days_of_a_time_zone_are_made_of_a_recording_too(record) -> None:
+    eve_ms = 1_717_167_600_000  # 2024-05-31 15:00 UTC, when June begins in Tokyo
+    hours = (-30, -6, -1, 0, 8, 9, 23)
+    trades = [T(10 + i, eve_ms + hour * 3_600_000, 5, 1, 1) for i, hour in enumerate(hours)]
+    texts = ("1D@tz=Asia/Tokyo", "1M", "1M@tz=Asia/Tokyo", "1w@sat@tz=Asia/Tokyo")
+    rows = candles(replay(record("a", map(frame, trades)), intervals=",".join(texts)))
+    for text in texts:
+        interval = parse_interval(text)
+        expected = Counter(interval.open_ms(trade.ts) for trade in trades)
+        mine = [r for r in rows if (r["interval"], r.get("anchor", "")) == interval]
+        assert {r["timestamp"]: r["trade_count"] for r in mine} == expected, text
+    ends = [Interval(r["interval"], r["anchor"]).end_ms(r["timestamp"]) for r in rows]
+    assert ends == sorted(ends)
 
 
 def test_windows_that_do_not_nest_close_in_time(record) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fibstream.stored import StoredCandle, StoredTrade, ToldGaps
-from fibstream.truth import Series, TruthTrade, candles_of
+from fibstream.truth import Series, TruthTrade, candles_of, flat_candle
 from fibstream.verdict import (
     SILENCE_SLACK_MS,
     Evidence,
@@ -15,9 +15,11 @@ from fibstream.verdict import (
     judge_exchange,
     judge_trades,
 )
+from schemas.intervals import Interval, parse_interval
 from schemas.klines import Gap, GapEnvelope, StreamGap, StreamGapEnvelope
 from schemas.trades import IdRule
 
+SECOND = Interval(1_000)
 BASE_MS = 1_700_000_040_000
 SERIES: dict[IdRule, Series] = {
     "dense": ("binance", "linear", "BTCUSDT"),
@@ -108,7 +110,7 @@ def test_what_came_before_and_after_the_stream_is_not_missed(rule) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_quality_of_every_candle_is_foretold(rule) -> None:
     trades = made(rule)
-    expected = expected_candles(evidence(rule, trades, 4), [1_000], 2**62)
+    expected = expected_candles(evidence(rule, trades, 4), [SECOND], 2**62)
     quality = [(c.quality, c.missing) for c in expected.values()]
     if rule == "unique":
         assert quality == [("gap", 0), *[("assumed", 0)] * 5]
@@ -125,17 +127,17 @@ def test_open_and_close_follow_the_ids_or_where_they_have_no_order_the_arrival()
     trades = [trade._replace(ts=BASE_MS) for trade in made("unique", 4)]
     turned = [trades[2], trades[0], trades[3], trades[1]]
     found = evidence("unique", trades, arrived=stored(turned))
-    (candle,) = expected_candles(found, [1_000], 2**62).values()
+    (candle,) = expected_candles(found, [SECOND], 2**62).values()
     assert (candle.candle.open, candle.candle.close) == (turned[0].price, turned[-1].price)
     dense = [trade._replace(ts=BASE_MS) for trade in made("dense", 4)]
     found = evidence("dense", dense, arrived=stored(dense[::-1]))
-    (candle,) = expected_candles(found, [1_000], 2**62).values()
+    (candle,) = expected_candles(found, [SECOND], 2**62).values()
     assert (candle.candle.open, candle.candle.close) == (dense[0].price, dense[-1].price)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_stored_candle_that_differs_or_is_not_there_is_found(rule) -> None:
-    expected = expected_candles(evidence(rule, made(rule)), [1_000], 2**62)
+    expected = expected_candles(evidence(rule, made(rule)), [SECOND], 2**62)
     verdict = Verdict()
     judge_candles(verdict, expected, expected, "here")
     assert verdict.is_right
@@ -149,16 +151,16 @@ def test_a_stored_candle_that_differs_or_is_not_there_is_found(rule) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_exchanges_own_candle_decides_where_no_trade_is_missing(rule) -> None:
     trades = made(rule)
-    own = candles_of(trades, 1_000, by_arrival=rule == "unique")
+    own = candles_of(trades, SECOND, by_arrival=rule == "unique")
     for lost in ((), (4,)):
-        found = evidence(rule, trades, *lost, exchange_candles={1_000: own})
+        found = evidence(rule, trades, *lost, exchange_candles={SECOND: own})
         verdict = Verdict()
-        judge_exchange(verdict, found, expected_candles(found, [1_000], 2**62))
+        judge_exchange(verdict, found, expected_candles(found, [SECOND], 2**62))
         assert verdict.is_right, "a candle that lacks a trade is no candle of the exchange"
     wrong = {at: candle._replace(high=Decimal(10**6)) for at, candle in own.items()}
-    found = evidence(rule, trades, exchange_candles={1_000: wrong})
+    found = evidence(rule, trades, exchange_candles={SECOND: wrong})
     verdict = Verdict()
-    judge_exchange(verdict, found, expected_candles(found, [1_000], 2**62))
+    judge_exchange(verdict, found, expected_candles(found, [SECOND], 2**62))
     assert verdict.candles_wrong == len(own) - 1, "all but the one in which the stream began"
 
 
@@ -178,3 +180,42 @@ def test_told_gaps_are_read_by_exchange() -> None:
     told.add(StreamGapEnvelope("bybit", "linear", [over]))
     assert told.silences(SERIES["unique"]) == [(100, 300)]
     assert told.silences(series) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_stored_candle_between_those_of_trades_must_be_flat_at_the_close_before(rule) -> None:
+    trades = made(rule, step_ms=2_000)  # every other second and more without a trade
+    expected = expected_candles(evidence(rule, trades), [SECOND], 2**62)
+    (first, before), (second, _), *_ = expected.items()
+    flat = StoredCandle(flat_candle(before.candle.close), closed=True, quality="proven", missing=0)
+    between = (*first[:4], first[4] + 1_000)
+    assert between < second
+    changed = {"close": Decimal(1), "volume": Decimal(1), "trade_count": 1, "last_id": 9}
+    for candle, wrong in [
+        (flat, 0),
+        (flat._replace(closed=False, candle=before.candle), 0),
+        *((flat._replace(candle=flat.candle._replace(**{n: v})), 1) for n, v in changed.items()),
+    ]:
+        verdict = Verdict()
+        judge_candles(verdict, expected, {**expected, between: candle}, "here")
+        assert verdict.candles_wrong == wrong
+
+
+def test_what_is_stored_before_the_first_and_after_the_last_is_not_judged() -> None:
+    expected = expected_candles(evidence("dense", made("dense")), [SECOND], 2**62)
+    first, last = min(expected), max(expected)
+    odd = next(iter(expected.values()))
+    outside = {(*first[:4], first[4] - 1_000): odd, (*last[:4], last[4] + 1_000): odd}
+    verdict = Verdict()
+    judge_candles(verdict, expected, {**expected, **outside}, "here")
+    assert verdict.is_right
+
+
+def test_weeks_and_months_are_judged_by_their_own_windows() -> None:
+    trades = made("dense")
+    intervals = [parse_interval(text) for text in ("1w@mon", "7D", "1M", "1D@tz=Asia/Tokyo")]
+    expected = expected_candles(evidence("dense", trades), intervals, 2**62)
+    assert {(key[3], key[4]) for key in expected} == {
+        (interval, interval.open_ms(BASE_MS)) for interval in intervals
+    }
+    assert not expected_candles(evidence("dense", trades), intervals, BASE_MS + 60_000)

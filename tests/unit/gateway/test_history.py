@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import Poison
+from schemas.intervals import Interval
 from sinks.gateway import history
 from sinks.gateway.candles import Candle, read
 from sinks.gateway.history import History, Series
 from sinks.gateway.protocol import Key
 
-KEY = Key("binance", "linear", "BTCUSDT", 1)
+KEY = Key("binance", "linear", "BTCUSDT", Interval(1_000))
 
 
 def candle(timestamp: int, version: int = 1, row: str = "x" * 100) -> Candle:

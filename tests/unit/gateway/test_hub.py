@@ -4,7 +4,11 @@ import json
 import random
 
 import pytest
+from msgspec import to_builtins
 
+from schemas.control import IntervalControl
+from schemas.intervals import Interval, parse_intervals
+from schemas.wanted import WantedIntervals
 from sinks.gateway import candles, hub, protocol
 from sinks.gateway.history import History
 from sinks.gateway.hub import Client, Hub
@@ -13,12 +17,14 @@ from sinks.gateway.outbox import FRAME_BYTES_MAX, Outbox
 MINUTE = 60_000
 
 
-def record(*rows, symbol="BTCUSDT", interval=MINUTE, channel="linear", recv_ms=1_000) -> bytes:
+def record(
+    *rows, symbol="BTCUSDT", interval=MINUTE, channel="linear", recv_ms=1_000, **more
+) -> bytes:
     """One record; a row is (minute, rev, closed) or with a trade_count."""
     data = [
         {
             "symbol": symbol, "interval": interval, "timestamp": minute * interval,
-            "open": 1.5, "closed": closed, "rev": rev, "trade_count": (count or [1])[0],
+            "open": 1.5, "closed": closed, "rev": rev, "trade_count": (count or [1])[0], **more,
         }
         for minute, rev, closed, *count in rows
     ]  # fmt: skip
@@ -53,7 +59,7 @@ def rows(frames: list[dict]) -> list[tuple[int, int, bool]]:
 
 @pytest.fixture
 def world() -> Hub:
-    return Hub(History(), [1_000, MINUTE])
+    return Hub(History(), [Interval(1_000), Interval(MINUTE)])
 
 
 @pytest.fixture
@@ -112,7 +118,7 @@ def test_open_candles_wait_once_and_closed_candles_all(world, client):
 @pytest.mark.parametrize("seed", range(30))
 def test_no_client_sees_a_version_go_back_or_misses_a_closed_revision(seed):
     rng = random.Random(seed)
-    world = Hub(History(candles_per_series=3), [MINUTE])
+    world = Hub(History(candles_per_series=3), [Interval(MINUTE)])
     client = world.connect(lambda: None)
     news: dict[int, int] = {}
     closed_news: list[tuple[int, int]] = []
@@ -260,3 +266,67 @@ def test_statistics_that_wait_are_replaced_and_can_be_declined(world, client):
         world.tick(second)
     assert [frame["time_ms"] for frame in received(client)] == [2]
     assert received(quiet) == []
+
+
+WEEK = 7 * 86_400_000
+
+
+def wanting(*removed: str, added: str = "") -> WantedIntervals:
+    wanted = WantedIntervals(parse_intervals(["1s", "1m"]))
+    for text in (*removed, *filter(None, [added])):
+        control = IntervalControl(interval=text, enabled=text == added)
+        wanted.take(f"interval:{text}".encode(), json.dumps(to_builtins(control)).encode())
+    return wanted
+
+
+def test_windows_of_one_length_and_different_anchors_are_different_series(world, client):
+    say(world, client, "subscribe", timeframes=["1w@mon", "7D"])
+    feed(world, (1, 5, True), interval=WEEK, anchor="mon")
+    feed(world, (1, 6, True), interval=WEEK, anchor="sun")
+    feed(world, (1, 7, True), interval=WEEK)
+    ack, *frames = received(client)
+    assert [(s["timeframe"], s["interval"], s["anchor"]) for s in ack["subscriptions"]] == [
+        ("1w@mon", WEEK, "mon"),
+        ("7D", WEEK, ""),
+    ]
+    assert [row["rev"] for frame in frames for row in frame["data"]] == [5, 7]
+
+
+def test_an_added_interval_is_made_here(world, client):
+    say(world, client, "subscribe", timeframes=["1w"])
+    assert "no 1w@mon candles are made here" in received(client)[0]["subscriptions"][0]["hint"]
+    world.want(wanting(added="1w@mon"))
+    say(world, client, "subscribe", timeframes=["1w"])
+    assert received(client)[0]["subscriptions"][0]["hint"].startswith("no candle of BTCUSDT yet")
+    assert [interval.text for interval in world.intervals] == ["1s", "1m", "1w@mon"]
+
+
+def test_subscriptions_to_a_removed_interval_end_with_the_reason(world, client):
+    feed(world, (1, 5, True))
+    say(world, client, "subscribe", timeframes=["1m", "1s"])
+    received(client)
+    world.want(wanting("1m"))
+    (told,) = received(client)
+    assert (told["type"], [s["timeframe"] for s in told["subscriptions"]]) == (
+        "unsubscribed",
+        ["1m"],
+    )
+    assert told["reason"] == "1m candles are made no more: the interval was removed"
+    feed(world, (1, 6, True))
+    feed(world, (1, 6, True), interval=1_000)
+    assert [frame["data"][0]["interval"] for frame in received(client)] == [1_000]
+    world.want(wanting("1m"))
+    assert not received(client)
+
+
+def test_a_removed_interval_is_refused_and_nothing_of_the_message_is_obeyed(world, client):
+    feed(world, (1, 5, True))
+    world.want(wanting("1m"))
+    with pytest.raises(protocol.Refused, match="1m candles are made no more") as refused:
+        say(world, client, "subscribe", timeframes=["1s", "1m"])
+    assert "made are 1s" in refused.value.hint
+    assert not client.keys
+    assert [interval.text for interval in world.intervals] == ["1s"]
+    world.want(wanting())
+    say(world, client, "subscribe", timeframes=["1m"])
+    assert rows(received(client)) == [(1, 5, True)]

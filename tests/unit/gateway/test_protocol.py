@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.intervals import MINUTE_MS, PRESETS
+from schemas.intervals import MINUTE_MS, PRESETS, Interval
 from sinks.gateway import protocol
 from sinks.gateway.protocol import Key, Refused, Subscribe, Unsubscribe, Wanted, parse
 
@@ -27,10 +27,10 @@ def test_timeframes_are_text_or_minutes_bare_or_with_initial_candles():
         subscribe({"timeframe": "173m", "initial_candles": 7}, 15, "1s", {"timeframe": 5})
     )
     assert [(w.key.interval, w.initial_candles) for w in found] == [
-        (173 * MINUTE_MS, 7),
-        (15 * MINUTE_MS, protocol.INITIAL_CANDLES_DEFAULT),
-        (1_000, protocol.INITIAL_CANDLES_DEFAULT),
-        (5 * MINUTE_MS, protocol.INITIAL_CANDLES_DEFAULT),
+        (Interval(173 * MINUTE_MS), 7),
+        (Interval(15 * MINUTE_MS), protocol.INITIAL_CANDLES_DEFAULT),
+        (Interval(1_000), protocol.INITIAL_CANDLES_DEFAULT),
+        (Interval(5 * MINUTE_MS), protocol.INITIAL_CANDLES_DEFAULT),
     ]
 
 
@@ -40,8 +40,8 @@ def test_an_old_clients_message_means_binance_linear():
         '[{"timeframe":15,"initial_candles":100},{"timeframe":173,"initial_candles":20}]}]}'
     )
     assert wanted(text) == [
-        (Key("binance", "linear", "BTCUSDT", 15 * MINUTE_MS), 100),
-        (Key("binance", "linear", "BTCUSDT", 173 * MINUTE_MS), 20),
+        (Key("binance", "linear", "BTCUSDT", Interval(15 * MINUTE_MS)), 100),
+        (Key("binance", "linear", "BTCUSDT", Interval(173 * MINUTE_MS)), 20),
     ]
 
 
@@ -57,8 +57,8 @@ def test_unsubscribe_without_timeframes_means_all_of_the_symbol():
     message = parse('{"action":"unsubscribe","subscriptions":[{"symbol":"BTCUSDT"}]}')
     assert isinstance(message, Unsubscribe)
     selection = message.subscriptions[0]
-    assert selection.means(Key("binance", "linear", "BTCUSDT", 1_000))
-    assert not selection.means(Key("binance", "spot", "BTCUSDT", 1_000))
+    assert selection.means(Key("binance", "linear", "BTCUSDT", Interval(1_000)))
+    assert not selection.means(Key("binance", "spot", "BTCUSDT", Interval(1_000)))
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,14 @@ def test_arbitrary_values_in_place_are_read_or_refused(action, symbol, timeframe
 
 
 def test_a_pattern_covers_a_series_exactly_when_it_is_among_its_covering_keys():
-    series = Key("binance", "spot", "ETHUSDT", 60_000)
+    series = Key("binance", "spot", "ETHUSDT", Interval(60_000))
     others = [series._replace(**{part: other}) for part in Key._fields[:3] for other in ("x", "*")]
-    for key in [series, series._replace(interval=1_000), Key("*", "*", "*", 60_000), *others]:
+    for key in [
+        series,
+        series._replace(interval=Interval(1_000)),
+        Key("*", "*", "*", Interval(60_000)),
+        *others,
+    ]:
         assert key.covers(series) == (key in series.covering())
 
 
@@ -146,3 +151,22 @@ def test_rows_keep_their_digits_in_the_envelope():
     assert json.loads(protocol.klines_text(protocol.klines_head("b", "c", 1, snapshot=True), []))[
         "snapshot"
     ]
+
+
+def test_anchored_timeframes_are_read_and_answered_in_their_canonical_text():
+    texts = ["1w", "1M", "1D@tz=Asia/Tokyo", "8h@funding", "1D@tz=UTC"]
+    found = wanted(subscribe(*texts))
+    answer = json.loads(protocol.subscribed_text([(w, 0, None) for w in found]))
+    assert [(s["timeframe"], s["anchor"]) for s in answer["subscriptions"]] == [
+        ("1w@mon", "mon"),
+        ("1M", "month"),
+        ("1D@tz=Asia/Tokyo", "tz=Asia/Tokyo"),
+        ("8h@funding", "funding"),
+        ("1D", ""),
+    ]
+
+
+def test_a_zone_that_does_not_exist_is_refused_with_what_would_be_right():
+    with pytest.raises(Refused, match="no time zone 'Mars/Olympus'") as refused:
+        parse(subscribe("1D@tz=Mars/Olympus"))
+    assert "1D@tz=Asia/Tokyo" in refused.value.hint

@@ -27,7 +27,7 @@ TRADES = st.lists(TRADE, min_size=1, max_size=25, unique_by=lambda t: t.id)
 
 
 def bar_of(trades: list[T], offset: int = 0) -> Bar:
-    bar = Bar(0, "live", offset)
+    bar = Bar(0, 0, "live", offset)
     for t in trades:
         bar.take(t.ts, t.id, t.price, t.qty, t.side, t.count, offset)
     return bar
@@ -72,7 +72,7 @@ def test_merging_is_associative_and_commutative(trades, seed) -> None:
 def test_sums_over_columns_are_the_loop(trades) -> None:
     trades.sort(key=lambda t: (t.ts, t.id))
     for cut in {0, len(trades) // 2}:
-        whole = Bar(0, "live", 0)
+        whole = Bar(0, 0, "live", 0)
         sum_columns(whole, columns(trades), cut, len(trades))
         assert numbers(whole) == candles_of(trades[cut:], LENGTH)[0]
 

@@ -5,12 +5,13 @@ from folding import BASE_MS, GRACE_MS, LIVE_EVERY_MS, Fold, run, trades
 
 from processors.engine.engine import (
     LAGGING_LIVE_FACTOR,
-    ROWS_MAX,
     SKEW_MS_MAX,
     SKEW_STEP_MS_MAX,
     Engine,
     Feed,
 )
+from processors.engine.publish import ROWS_MAX
+from schemas.intervals import Interval
 from schemas.trades import TradeBatch
 
 
@@ -47,12 +48,12 @@ def test_a_closed_candle_waits_for_nothing() -> None:
 
 
 def test_only_partitions_that_are_caught_up_close_by_the_clock() -> None:
-    engine = Engine((1_000,), grace_ms=0, live_every_ms=250, closes_quiet=True)
+    engine = Engine((Interval(1_000),), grace_ms=0, live_every_ms=250, closes_quiet=True)
     for partition in (0, 1):
         group = trades(*run(1, 0), symbol=f"S{partition}")
         batch = TradeBatch("binance", "spot", "live", BASE_MS * 1_000_000, [group])
-        engine.apply(partition, 0, batch)
-    engine.close_quiet(2**50, {1})
+        engine.apply_batch(partition, 0, batch)
+    engine.tick(2**50, {1})
     closed = [key for topic, key, _ in engine.outputs(0, {1}) if topic.name == "md.klines.v1"]
     assert closed == [b"binance:spot:S1"]
 
@@ -132,11 +133,11 @@ def test_trades_are_counted_once() -> None:
 
 
 def test_the_same_symbol_of_two_exchanges_stays_apart() -> None:
-    engine = Engine((60_000,), grace_ms=0, live_every_ms=250, closes_quiet=True)
-    for offset, exchange in enumerate(("binance", "kraken")):
+    engine = Engine((Interval(60_000),), grace_ms=0, live_every_ms=250, closes_quiet=True)
+    for offset, exchange in enumerate(("binance", "okx")):
         group = trades((1, 0, 5 + offset, 1, 1))
         batch = TradeBatch(exchange, "spot", "live", BASE_MS * 1_000_000, [group])
-        engine.apply(0, offset, batch)
+        engine.apply_batch(0, offset, batch)
     fold = Fold(engine=engine)
     assert sorted((int(c.open), c.rev) for c in fold.finish()) == [(5, 0), (6, 1)]
 

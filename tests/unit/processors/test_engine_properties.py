@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracle import Candle, T, candles_of
 
 from processors.engine.engine import Engine
+from schemas.intervals import Interval
 from schemas.trades import SymbolTrades, TradeBatch
 
 LENGTHS = (1_000, 5_000, 60_000, 173 * 60_000)
@@ -73,18 +74,18 @@ class Store:
 
 
 def engine() -> Engine:
-    return Engine(LENGTHS, grace_ms=GRACE_MS, live_every_ms=250, closes_quiet=True)
+    return Engine(map(Interval, LENGTHS), grace_ms=GRACE_MS, live_every_ms=250, closes_quiet=True)
 
 
 def drain(e: Engine, store: Store, now_ms: int) -> None:
-    e.close_quiet(now_ms, {0})
+    e.tick(now_ms, {0})
     store.take(e.outputs(now_ms, {0}))
 
 
 def whole_stream(records: list[list[T]]) -> Store:
     e, store = engine(), Store()
     for offset, trades in enumerate(records):
-        e.apply(0, offset, batch(trades))
+        e.apply_batch(0, offset, batch(trades))
         store.take(e.outputs(0, {0}))
     drain(e, store, 2**50)
     return store
@@ -166,7 +167,7 @@ def test_any_crash_and_replay_gives_the_same_revisions(stream, data) -> None:
     states: dict[bytes, bytes] = {}
     offset = crashes = 0
     while offset < len(records):
-        e.apply(0, offset, batch(records[offset]))
+        e.apply_batch(0, offset, batch(records[offset]))
         offset += 1
         step = data.draw(
             st.sampled_from(["go", "flush", "quiet", "checkpoint", "checkpoint", "crash", "crash"])
@@ -217,10 +218,10 @@ def test_a_candle_is_proven_only_where_no_id_is_missing(stream) -> None:
 def test_proof_that_arrived_before_a_checkpoint_is_published_before_it() -> None:
     e, store = engine(), Store()
     first, second = T(7, 1_000_200, 10, 1, 1), T(8, 1_001_100, 11, 1, 1)
-    e.apply(0, 0, batch([first]))
-    e.apply(0, 1, batch([second]))
+    e.apply_batch(0, 0, batch([first]))
+    e.apply_batch(0, 1, batch([second]))
     drain(e, store, 1_002_300)  # the clock closes the second trade's candle: assumed
-    e.apply(0, 2, batch([T(9, 1_002_500, 12, 1, 1)]))  # and this trade proves it
+    e.apply_batch(0, 2, batch([T(9, 1_002_500, 12, 1, 1)]))  # and this trade proves it
     store.take(e.outputs(0, {0}))
     states = {key: value for _, key, value in e.take_dirty()}
     e = engine()

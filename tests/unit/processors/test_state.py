@@ -1,6 +1,7 @@
 """A state is written and read back whole, or refused."""
 
 from contextlib import suppress
+from operator import attrgetter
 
 import orjson
 import pytest
@@ -10,13 +11,19 @@ from hypothesis import strategies as st
 
 from processors.engine.engine import Engine
 from processors.engine.recent import CHUNK_IDS
-from processors.engine.state import UnknownState, dump, is_slot, load, slot_key, symbol_of
+from processors.engine.state import VERSION, UnknownState, dump, is_slot, load, slot_key, symbol_of
+from schemas.intervals import Interval
 from schemas.topics import symbol_key
 from schemas.trades import SymbolTrades
 
 KEY = symbol_key("binance", "linear", "S")
 DAYS_30_MS = 30 * 86_400_000
+FIVE = Interval(5_000)
 LONG_MS = 100_000  # after which every open candle is due
+
+
+def intervals(*lengths: int) -> tuple[Interval, ...]:
+    return tuple(map(Interval, lengths))
 
 
 def saved(fold: Fold) -> dict[bytes, bytes]:
@@ -64,7 +71,7 @@ def test_load_and_dump_are_each_others_inverse(steps) -> None:
         at_id, at_ms = at_id + step_id, at_ms + step_ms
         fold.take(trades((at_id, at_ms, price, qty, side)))
     written = saved(fold)[KEY]
-    assert dump(load(KEY, written, (1_000, 5_000))) == written
+    assert dump(load(KEY, written, intervals(1_000, 5_000))) == written
 
 
 def test_sums_beyond_64_bits_are_kept() -> None:
@@ -94,38 +101,60 @@ def test_a_symbol_with_a_colon_is_found_again() -> None:
     assert candle.symbol == "A:B:C"
 
 
-def test_the_intervals_that_stay_are_kept_and_a_new_one_does_not_pretend() -> None:
+def test_a_new_interval_says_nothing_before_it_is_filled_from_history() -> None:
     fold = Fold(1_000, MINUTE_MS)
     fold.take(trades(*run(1, 100, 30_000)))
     again = reborn(fold, 5_000, MINUTE_MS)
+    assert again.engine.lacking(0) == intervals(5_000)
     again.take(trades(*run(3, 31_000, 36_000, MINUTE_MS + 100)))
-    quality = {
-        (k.interval, k.timestamp - BASE_MS): (k.quality, k.trade_count) for k in again.klines()
-    }
-    assert quality[MINUTE_MS, 0] == ("proven", 4)
-    # Trades 1 and 2 belong in the windows that were open when the interval was added.
-    assert quality[5_000, 30_000] == ("gap", 1)
-    assert quality[5_000, 35_000] == ("proven", 1)
-    assert all(length != 1_000 for length, _ in quality)
+    quality = {(k.interval, k.timestamp - BASE_MS): k.quality for k in again.klines()}
+    assert quality == {(MINUTE_MS, 0): "proven"}
 
 
-def test_a_new_interval_remembers_where_it_began_over_another_restart() -> None:
-    fold = Fold(1_000)
-    fold.take(trades(*run(1, 100)))
+@given(st.lists(STEP, min_size=2, max_size=20), st.integers(0, 20))
+def test_an_interval_filled_from_history_goes_on_as_if_it_had_always_been_there(steps, cut) -> None:
+    always, later, donor = Fold(1_000, 5_000), Fold(1_000), Fold(5_000)
+    at_id = at_ms = 20_000
+    for n, (step_id, step_ms, price, qty, side) in enumerate(steps):
+        at_id, at_ms = at_id + step_id, at_ms + step_ms
+        for fold in (always, later, donor):
+            fold.take(trades((at_id, at_ms, price, qty, side)))
+        if n == min(cut, len(steps) - 1):
+            always.outputs(), later.outputs(), donor.outputs()
+            later.engine.want(intervals(1_000, 5_000))
+            later.engine.adopt(0, donor.engine, {FIVE: 0}, 0)
+            later = reborn(later)
+    key = attrgetter("interval", "timestamp")
+    assert sorted(later.finish(), key=key) == sorted(always.finish(), key=key)
+
+
+def test_a_window_whose_history_is_gone_is_a_gap_over_restarts_too() -> None:
+    fold, donor = Fold(1_000), Fold(MINUTE_MS)
+    for each in (fold, donor):
+        each.take(trades(*run(1, 100)))
+    fold.engine.want(intervals(1_000, MINUTE_MS))
+    fold.engine.adopt(0, donor.engine, {Interval(MINUTE_MS): 0}, BASE_MS + 50)
     again = reborn(fold, 1_000, MINUTE_MS)
-    again.take(trades(*run(2, 30_000)))
-    once_more = reborn(again, 1_000, MINUTE_MS)
-    once_more.take(trades(*run(3, MINUTE_MS + 100)))
-    assert once_more.closed(MINUTE_MS)[0].quality == "gap"
+    again.take(trades(*run(2, MINUTE_MS + 100, 2 * MINUTE_MS + 100)))
+    found = again.closed(MINUTE_MS)
+    assert [found[at].quality for at in (0, MINUTE_MS)] == ["gap", "proven"]
+
+
+def test_an_interval_that_is_no_longer_wanted_ends() -> None:
+    fold = Fold(1_000, MINUTE_MS)
+    fold.take(trades(*run(1, 100)))
+    fold.engine.want(intervals(MINUTE_MS))
+    fold.take(trades(*run(2, 61_000)))
+    assert {k.interval for k in fold.klines()} == {MINUTE_MS}
 
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"{}", b"[]", b"null", b'{"v":0}', b'{"v":2}', b'{"v":1}', b'{"v":1,"scalars":[1]}'],
+    [b"", b"{}", b"[]", b"null", b'{"v":0}', b'{"v":2}', b'{"v":1}', b'{"v":2,"scalars":[1]}'],
 )
 def test_what_another_version_wrote_is_refused(value) -> None:
     with pytest.raises(UnknownState):
-        load(KEY, value, (1_000,))
+        load(KEY, value, intervals(1_000))
 
 
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 400))
@@ -134,7 +163,7 @@ def test_a_damaged_state_is_read_or_refused_and_nothing_else(noise, at, cut) -> 
     fold.take(trades(*run(1, 100)))
     whole = saved(fold)[KEY]
     with suppress(UnknownState):
-        load(KEY, whole[:at] + noise + whole[at + cut :], (1_000,))
+        load(KEY, whole[:at] + noise + whole[at + cut :], intervals(1_000))
 
 
 def test_a_state_with_something_unsent_is_a_bug() -> None:
@@ -147,7 +176,7 @@ def test_a_state_with_something_unsent_is_a_bug() -> None:
 def test_a_record_of_a_state_is_json() -> None:
     fold = Fold(1_000)
     fold.take(trades(*run(1, 100)))
-    assert orjson.loads(saved(fold)[KEY])["v"] == 1
+    assert orjson.loads(saved(fold)[KEY])["v"] == VERSION
 
 
 def test_only_what_changed_since_the_last_checkpoint_is_written() -> None:
@@ -187,18 +216,10 @@ def test_a_state_whose_recent_ids_are_gone_is_refused() -> None:
     fold.take(unique(3))
     written = saved(fold)
     with pytest.raises(UnknownState):
-        load(KEY, written[KEY], (1_000,), {})
-    assert dump(load(KEY, written[KEY], (1_000,), written)) == written[KEY]
+        load(KEY, written[KEY], intervals(1_000), {})
+    assert dump(load(KEY, written[KEY], intervals(1_000), written)) == written[KEY]
 
 
 def test_a_symbol_that_looks_like_a_key_of_recent_ids_is_told_apart() -> None:
     assert symbol_of(slot_key(12, b"kraken:spot:#1#A:B#")) == b"kraken:spot:#1#A:B#"
     assert symbol_of(b"kraken:spot:#1#A") == b"kraken:spot:#1#A"
-
-
-def test_a_state_of_the_first_release_has_dense_ids() -> None:
-    fold = Fold(1_000)
-    fold.take(trades(*run(1, 100)))
-    record = orjson.loads(saved(fold)[KEY])
-    del record["rule"]
-    assert load(KEY, orjson.dumps(record), (1_000,)).rule == "dense"

@@ -257,7 +257,7 @@ def test_a_jump_and_a_recovered_trade_in_one_record_keep_what_was_in_time() -> N
 def test_a_candle_of_years_of_trades_ends_with_the_clock() -> None:
     fold = Fold(30 * 86_400_000)
     fold.take(trades(*run(1, 0)))
-    fold.engine.close_quiet(END_OF_TIME_MS, {0})
+    fold.engine.tick(END_OF_TIME_MS, {0})
     assert len(fold.klines()) == 1
 
 

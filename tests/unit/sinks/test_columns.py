@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from schemas.intervals import parse_interval
 from schemas.topics import KLINES, TRADES
 from sinks.base import Record
 from sinks.clickhouse.columns import INT64_MAX, kline_table, trade_table
@@ -100,6 +101,9 @@ def test_a_candle_keeps_every_field() -> None:
         {"interval": 0},
         {"timestamp": -1},
         {"trade_count": 2**63},
+        {"anchor": "month@tz=Mars/Olympus"},
+        {"interval": 1, "anchor": "month"},
+        {"interval": 2_592_000_000, "anchor": "month", "timestamp": 10_413_791_999_999},
     ],
     ids=str,
 )
@@ -130,3 +134,26 @@ def test_a_textual_id_and_the_size_of_a_contract_reach_their_columns() -> None:
     assert refused == []
     assert table["uid"].to_pylist() == ["a", "b", "c", "", "", ""]
     assert table["contract_size"].to_pylist() == ["0.01"] * 3 + [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("1h", 1), ("8h@funding", 8), ("1w@sun", 168), ("1M", 28 * 24),
+     ("1D@tz=America/New_York", 23)],
+)  # fmt: skip
+def test_a_candle_closes_where_its_window_ends(text, hours) -> None:
+    frame = parse_interval(text)
+    clocks_change_ms = 1_772_971_200_000  # 2026-03-08 12:00, New York sets its clocks forward
+    at_ms = clocks_change_ms - (0 if frame.is_calendar and "tz" in text else 14 * 86_400_000)
+    k = market.kline(interval=frame.length_ms, anchor=frame.anchor, timestamp=frame.open_ms(at_ms))
+    (row,) = kline_table([record(market.klines_value(k), topic=KLINES.name)])[0].to_pylist()
+    assert (row["interval_ms"], row["anchor"]) == (frame.length_ms, frame.anchor)
+    assert (row["close_time"] - row["open_time"]).total_seconds() == hours * 3_600
+
+
+def test_a_candle_without_a_trade_has_a_row() -> None:
+    flat = dict.fromkeys(("trade_count", "first_id", "last_id"), 0)
+    nothing = dict.fromkeys(("volume", "quote_volume", "taker_buy_volume"), Decimal(0))
+    value = market.klines_value(market.kline(**flat, **nothing))
+    (row,) = kline_table([record(value, topic=KLINES.name)])[0].to_pylist()
+    assert (row["trade_count"], row["first_id"], row["volume"]) == (0, 0, 0)

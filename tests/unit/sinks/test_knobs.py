@@ -5,10 +5,11 @@ import pytest
 from market import batch, group, klines_value, price_value, trades_value
 
 from runtime.settings import Settings
-from schemas.control import Control
+from schemas.control import Control, IntervalControl
 from schemas.streams import StreamKey
 from schemas.topics import KLINES, PRICES, TRADES
 from schemas.trades import decode_batch
+from sinks import metrics
 from sinks.knobs import Knobs, strip
 
 BTC = StreamKey("binance", "linear", "BTCUSDT", "trades", "ws")
@@ -99,3 +100,12 @@ def test_a_record_that_cannot_be_read_mutes_nothing() -> None:
     muted._take("md.control.v1", str(BTC).encode(), b"{")
     muted._take("md.control.v1", b"?", encode(Control(**BTC._asdict(), db_writes_enabled=False)))
     assert muted.allowed(batch(TRADES.name, [trades_value()]).records)
+
+
+def test_a_wish_about_an_interval_mutes_nothing_and_is_no_bad_record() -> None:
+    found = knobs("redis_publishes_enabled")
+    refused = metrics.CONTROLS_REFUSED._value.get()
+    found._take("md.control.v1", b"interval:1m", encode(IntervalControl(interval="1m")))
+    found._take("md.control.v1", b"interval:1m", None)
+    assert metrics.CONTROLS_REFUSED._value.get() == refused
+    assert not found._muting

@@ -51,3 +51,21 @@ def test_numbers_of_a_row_stay_exact() -> None:
     k = market.kline(close=Decimal("0.1234567890123456789"))
     (fields,) = rows(KLINES, market.klines_value(k)).hashes.values()
     assert '"close":0.1234567890123456789' in fields["BTCUSDT"].value
+
+
+def test_candles_of_one_length_and_different_anchors_have_keys_of_their_own() -> None:
+    lengths = {"30D": "", "1M": "month", "1M@tz=Asia/Tokyo": "month@tz=Asia/Tokyo"}
+    klines = [market.kline(interval=2_592_000_000, anchor=anchor) for anchor in lengths.values()]
+    found = rows(KLINES, market.klines_value(*klines))
+    assert set(found.hashes) == {f"market-data:last-closed:linear:{text}" for text in lengths}
+    assert [key for key, _ in found.messages] == [
+        f"market-data:klines:linear:{text}" for text in lengths
+    ]
+
+
+def test_a_candle_without_a_trade_is_kept_as_any_other() -> None:
+    flat = dict.fromkeys(("trade_count", "first_id", "last_id"), 0)
+    found = rows(KLINES, market.klines_value(market.kline(**flat, volume=Decimal(0))))
+    (fields,) = found.hashes.values()
+    assert json.loads(fields["BTCUSDT"].value)["trade_count"] == 0
+    assert len(found.messages) == 1

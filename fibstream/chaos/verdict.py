@@ -1,0 +1,193 @@
+"""The verdict: what was published against what the raw trades imply. Pure.
+
+A replay after a crash may say again what was said, word for word; a content that is new must not
+come after a later revision of the same candle, whoever says it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fibstream.chaos.tape import Record
+from fibstream.chaos.truth import SCALE, UNITS, Candle, CandleKey, Hole, Series, Truth, units
+
+DIFFERENCES_MAX = 20
+SLACK_MS = 2_000  # a window that ended less than this before the youngest trade may be open
+
+Version = tuple[int, bool]  # rev, closed
+
+
+class Row(NamedTuple):
+    """One candle: its numbers, what it says of itself (quality, missing), and why it came."""
+
+    candle: Candle
+    claim: tuple[str, int]
+    cause: str = ""
+
+    def __str__(self) -> str:
+        numbers = {
+            name: value / 10**scale if scale else value
+            for name, value, scale in zip(Candle._fields, self.candle, UNITS, strict=True)
+        }
+        return f"{numbers} {self.claim} {self.cause}"
+
+
+@dataclass
+class Told:
+    """Everything that was published, in the order of each partition."""
+
+    revisions: dict[CandleKey, dict[Version, Row]] = field(default_factory=dict)
+    places: dict[CandleKey, str] = field(default_factory=dict)
+    """Where the last record of a candle stands: partition/offset."""
+    rows: int = 0
+    """Of candles, repeats as well."""
+    repeats: int = 0
+    contradictions: list[str] = field(default_factory=list)
+    """Revisions with two contents, and those that came after a later one."""
+    prices: dict[Series, tuple[int, int]] = field(default_factory=dict)
+    named: dict[Series, set[int]] = field(default_factory=dict)
+    """Ids that md.gaps.v1 names as missing."""
+
+    def take_klines(self, records: Iterable[Record]) -> None:
+        """Take records of md.klines.v1."""
+        for record in records:
+            envelope = record.value
+            for told in envelope["data"]:
+                series = envelope["exchange"], envelope["channel"], told["symbol"]
+                self._take(record, (*series, told["interval"], told["timestamp"]), told)
+
+    def _take(self, record: Record, key: CandleKey, told: dict[str, Any]) -> None:
+        self.rows += 1
+        where = f"{record.partition}/{record.offset}"
+        version = (told["rev"], told["closed"])
+        row = row_of(told)
+        known = self.revisions.setdefault(key, {})
+        if version in known:
+            self.repeats += 1
+            if known[version] != row:
+                self.contradictions.append(
+                    f"{key} {version} at {where} has two contents: {known[version]} and {row}"
+                )
+            return
+        newest = max(known, default=version)
+        if newest > version:
+            self.contradictions.append(
+                f"{key} went back from {newest} (last at {self.places[key]}) "
+                f"to {version} at {where}: {row}"
+            )
+        known[version] = row
+        self.places[key] = where
+
+    def take_prices(self, records: Iterable[Record]) -> None:
+        """Take records of md.prices.v1: the last one is the price that its readers keep."""
+        for record in records:
+            for told in record.value["data"]:
+                series = record.value["exchange"], record.value["channel"], told["symbol"]
+                self.prices[series] = units(told["price"], SCALE), told["ts"]
+
+    def take_gaps(self, records: Iterable[Record]) -> None:
+        """Take records of md.gaps.v1."""
+        for record in records:
+            if record.value["data_type"] == "gaps":
+                for told in record.value["data"]:
+                    series = record.value["exchange"], record.value["channel"], told["symbol"]
+                    ids = range(told["first_id"], told["last_id"] + 1)
+                    self.named.setdefault(series, set()).update(ids)
+
+
+def row_of(told: Mapping[str, Any]) -> Row:
+    """Return a candle of a topic in the oracle's units."""
+    numbers = (units(told[name], UNITS[at]) for at, name in enumerate(Candle._fields))
+    return Row(Candle(*numbers), (told["quality"], told["missing"]), told["cause"])
+
+
+@dataclass
+class Verdict:
+    """Counts, and the first differences in words."""
+
+    candles: int = 0
+    wrong: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    revisions: int = 0
+    """Beyond the first of each candle."""
+    repeats: int = 0
+    """Records that said again what had been said."""
+    prices_wrong: int = 0
+    trades: int = 0
+    trades_missing_named: int = 0
+    trades_lost: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether nothing is missing that may still come."""
+        awaited = self.wrong + self.lost + self.prices_wrong + self.trades_lost
+        return self.candles > 0 and not awaited
+
+    @property
+    def ok(self) -> bool:
+        """Say whether something was judged, and nothing is wrong with it."""
+        return self.is_complete and not self.duplicated
+
+    def differ(self, what: str) -> None:
+        """Remember one difference; the first ones are enough."""
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(what)
+
+
+def judge(truth: Truth, told: Told) -> Verdict:
+    """Return the one verdict over a run."""
+    verdict = Verdict(trades=truth.trades, repeats=told.repeats)
+    for key, candle in truth.candles.items():
+        *_, length_ms, open_ms = key
+        claim = truth.streams[key[:3]].claim(open_ms, open_ms + length_ms)
+        must_be_there = open_ms + length_ms <= truth.last_ms - SLACK_MS
+        expected = Row(candle, claim)
+        _judge_candle(verdict, key, expected, told.revisions.get(key, {}), must_be=must_be_there)
+    for key, revisions in told.revisions.items():
+        verdict.revisions += len(revisions) - 1
+        if key not in truth.candles:
+            verdict.duplicated += 1
+            verdict.differ(f"{key} has no trade: {max(revisions.items())}")
+    verdict.duplicated += len(told.contradictions)
+    for what in told.contradictions:
+        verdict.differ(what)
+    for series, stream in truth.streams.items():
+        if told.prices.get(series) != (price := (stream.last_price, stream.last_ms)):
+            verdict.prices_wrong += 1
+            verdict.differ(f"{series} price: {told.prices.get(series)}, and not {price}")
+        _judge_holes(verdict, series, stream.holes, told.named.get(series, set()))
+    return verdict
+
+
+def _judge_candle(
+    verdict: Verdict,
+    key: CandleKey,
+    expected: Row,
+    revisions: Mapping[Version, Row],
+    *,
+    must_be: bool,
+) -> None:
+    verdict.candles += bool(revisions) or must_be
+    if not revisions:
+        if must_be:
+            verdict.lost += 1
+            verdict.differ(f"{key} is lost: {expected}")
+        return
+    version = max(revisions)
+    row = revisions[version]
+    if (row.candle, row.claim, version[1]) != (expected.candle, expected.claim, True):
+        verdict.wrong += 1
+        verdict.differ(f"{key} {version} says {row}, and not {expected}")
+
+
+def _judge_holes(verdict: Verdict, series: Series, holes: Iterable[Hole], named: set[int]) -> None:
+    for first, last, *_ in holes:
+        unnamed = [id_ for id_ in range(first, last + 1) if id_ not in named]
+        verdict.trades_missing_named += last - first + 1 - len(unnamed)
+        verdict.trades_lost += len(unnamed)
+        if unnamed:
+            verdict.differ(
+                f"{series} ids {unnamed[0]} to {unnamed[-1]} are missing, and nobody names them"
+            )

@@ -1,0 +1,72 @@
+"""Which intervals are made: those of the settings, as ``md.control.v1`` changes them; pure.
+
+The same records make the same set in every process that has the same settings.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from schemas.control import INTERVAL_KEYS, IntervalControl, decode_interval_control, interval_key
+from schemas.intervals import Interval, parse_interval
+
+INTERVALS_MAX = 64  # each costs memory of every symbol; those of the settings are never cut off
+CONTROLS_MAX = 4_096
+
+
+class WantedIntervals:
+    """``take`` the records whose key ``is_interval_key``; ``made`` is what is to be made."""
+
+    def __init__(self, settings: Iterable[Interval]) -> None:
+        self.settings = frozenset(settings)
+        self.controls: dict[Interval, IntervalControl] = {}
+        self.made: tuple[Interval, ...] = ()
+        """Sorted, never empty."""
+        self.removed: frozenset[Interval] = frozenset()
+        """Those that somebody wants no more."""
+        self._count()
+
+    def take(self, key: bytes | None, value: bytes | None) -> bool:
+        """Take one record; say whether what is made has changed. Raise ValueError."""
+        text = (key or b"").decode()
+        interval = parse_interval(text.removeprefix(INTERVAL_KEYS))
+        if interval_key(interval) != text:
+            raise ValueError(f"its key should be {interval_key(interval)}")
+        if value is None:
+            self.controls.pop(interval, None)
+        else:
+            self._put(interval, value)
+        before = self.made, self.removed
+        self._count()
+        return before != (self.made, self.removed)
+
+    def changed(self, interval: Interval, now_ms: int, *, enabled: bool) -> IntervalControl | None:
+        """Return the record that says so; None where it is said already."""
+        known = self.controls.get(interval)
+        if known is not None and known.enabled == enabled:
+            return None
+        return IntervalControl(interval=interval.text, enabled=enabled, changed_ms=now_ms)
+
+    def _put(self, interval: Interval, value: bytes) -> None:
+        try:
+            control = decode_interval_control(value)
+        except msgspec.MsgspecError as e:
+            raise ValueError(str(e)) from e
+        if control.interval != interval.text:
+            raise ValueError(f"it is about {control.interval!r}")
+        if interval not in self.controls and len(self.controls) >= CONTROLS_MAX:
+            raise ValueError(f"more than {CONTROLS_MAX} intervals")
+        self.controls[interval] = control
+
+    def _count(self) -> None:
+        unwanted = {interval for interval, c in self.controls.items() if not c.enabled}
+        kept = self.settings - unwanted
+        added = sorted(
+            (control.changed_ms, interval)
+            for interval, control in self.controls.items()
+            if control.enabled and interval not in self.settings
+        )
+        room = max(INTERVALS_MAX - len(kept), 0)  # who came first stays
+        made = kept.union(interval for _, interval in added[:room]) or self.settings
+        self.made = tuple(sorted(made))
+        self.removed = frozenset(unwanted - made)
