@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults run test unit soak check style bench docs lock hooks clean
+.PHONY: help setup demo faults chaos run test unit soak check style bench docs lock hooks clean
 
 help:  ## Print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(INSTALLED)  ## Run everything on simulated exchanges, open the page, jud
 
 faults: $(INSTALLED)  ## Inflict every fault on every simulated exchange, show what was seen of each
 	@$(BIN)/fibstream faults $(ARGS)
+
+chaos: $(INSTALLED)  ## Kill, freeze and cut off workers and their broker, judge every candle
+	@$(BIN)/fibstream chaos $(ARGS)
 
 run: $(INSTALLED)  ## Run everything on this machine, from the exchange in the settings
 	@$(BIN)/fibstream up $(ARGS)
@@ -44,7 +47,7 @@ style: $(INSTALLED)  ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## Measure the processor; WHAT=parse, ingest or rotation: the ingestor
+bench: $(INSTALLED)  ## Measure the processor; WHAT=peers, latency, close, intervals, day, ingest, ...
 	@$(BIN)/fibstream bench $(or $(WHAT),processor) $(ARGS)
 
 docs: $(INSTALLED)  ## Write the generated pages of docs/ and .env.example anew

@@ -21,7 +21,7 @@ from faust.types.tuples import ConsumerMessage
 
 # An event is folded without a pause: these bound how long the loop waits, and what a queue holds.
 EVENT_RECORDS_MAX = 500
-EVENT_BYTES_MAX = 4 << 20  # keys and values; a larger record is an event of its own
+EVENT_BYTES_MAX = 1 << 20
 FETCH_TIMEOUT_S = 1.0
 # The broker keeps a fetch this long when there is nothing to read, and a seek waits for its end.
 FETCH_WAIT_MS = 250

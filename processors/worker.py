@@ -203,6 +203,7 @@ class Worker:
             self._applied.clear()
             beaten_s = loop.time()
             if self.restored.is_set():
+                self._stop_unfit()  # woken from a long sleep it must not publish first
                 is_behind = await self._beat()
 
     async def keep(self) -> None:
@@ -223,14 +224,17 @@ class Worker:
     async def watch(self) -> None:
         """End the process when it must not go on."""
         while True:
-            try:
-                self._watchdog.wake(time.monotonic())
-                if self.restored.is_set():
-                    self._check_fit()
-            except Unfit as e:
-                logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
-                os._exit(EXIT_LOST)
+            self._stop_unfit()
             await asyncio.sleep(WATCH_S)
+
+    def _stop_unfit(self) -> None:
+        try:
+            self._watchdog.wake(time.monotonic())
+            if self.restored.is_set():
+                self._check_fit()
+        except Unfit as e:
+            logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
+            os._exit(EXIT_LOST)
 
     async def _beat(self) -> bool:
         """Publish; say whether records wait to be read."""

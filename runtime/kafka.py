@@ -51,7 +51,8 @@ def producer_options() -> dict[str, Any]:
     return {
         "acks": "all",
         "enable_idempotence": True,
-        "compression_type": "lz4",
+        # aiokafka packs lz4 at level 9: ten times the time of snappy for a fifth less bytes.
+        "compression_type": "snappy",
         "linger_ms": 3,
         "max_batch_size": 512 << 10,
         "max_request_size": MESSAGE_BYTES_MAX,

@@ -7,6 +7,8 @@ arrival); then trades and bars must be added in the order in which the trades ca
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from orjson import Fragment
+
 from schemas.klines import Quality
 from schemas.trades import BUY, Source, SymbolTrades
 
@@ -58,6 +60,7 @@ class Bar:
         "rev",
         "sealed",
         "source",
+        "stored",
         "volume",
         "was_late",
     )
@@ -80,6 +83,7 @@ class Bar:
         self.sealed = False  # a trade beyond the end has been seen: nothing in order can follow
         self.was_late = False  # the last change came after the seal
         self.is_touched = False  # waits to be sent as a closed candle
+        self.stored: tuple[int, Fragment] | None = None  # as the changelog has it, and at which rev
         self.claim: Claim | None = None  # what is proven about it, once that is told
 
     def take(
@@ -234,6 +238,7 @@ class Bar:
 
     def rescale(self, price_by: int, qty_by: int) -> None:
         """Multiply prices and quantities: the venue has begun to send more decimals."""
+        self.stored = None
         for name in ("open", "high", "low", "close"):
             setattr(self, name, getattr(self, name) * price_by)
         if self.before is not None:

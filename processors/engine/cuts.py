@@ -179,7 +179,7 @@ class Line:
         return self.open
 
     def _close(self, bar: CutBar, offset: int) -> None:
-        bar.closed = True
+        bar.closed = bar.sealed = True  # the changelog keeps its text until it changes
         bar.rev = offset
         bar.from_id, bar.to_id = self.from_id, self.high_id
         bar.began, bar.lost = self.began, self.lost

@@ -105,7 +105,7 @@ class Engine:
             if line_ms >= candles.next_close_ms:
                 candles.settle(line_ms)
             cuts = candles.cuts if has_bars else None
-            if candles.touched or candles.gaps or candles.late or (cuts and cuts.touched):
+            if candles.is_news or candles.gaps or candles.late or (cuts and cuts.touched):
                 candles.tell_claims()
                 self._due[candles] = None
             fresh[candles] = dirty[candles] = partition
@@ -138,7 +138,7 @@ class Engine:
             line_ms = candles.watermark_ms - self._grace_ms
             if line_ms >= candles.next_close_ms:
                 candles.settle(line_ms)
-            if candles.touched or candles.gaps or candles.late:
+            if candles.is_news or candles.gaps or candles.late:
                 candles.tell_claims()
                 self._due[candles] = None
             self._fresh[candles] = self._dirty[candles] = partition
@@ -245,6 +245,7 @@ class Engine:
             candles = load(key, value, has, states, self._rule, self._bars)
             feed = feeds.setdefault((candles.exchange, candles.channel), Feed())
             feed.symbols[candles.symbol] = candles
+            self._fresh[candles] = partition  # a price that was held back died with its worker
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker owns now."""

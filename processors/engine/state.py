@@ -197,11 +197,18 @@ def _load_cut(row: list[Any], candles: SymbolCandles) -> CutBar:
     return bar
 
 
-def _dump_bar(bar: Bar) -> tuple[object, ...]:
+def _dump_bar(bar: Bar) -> object:
+    """Return what is kept of a bar; of one that has ended as text, made once a revision."""
+    if bar.stored is not None and bar.stored[0] == bar.rev:
+        return bar.stored[1]
     numbers: tuple[int | None, ...] = _scaled(bar)
     if any(n is not None and not -_INT64_MAX <= n <= _INT64_MAX for n in numbers):
-        return *_plain(bar), *(n if n is None else str(n) for n in numbers)
-    return *_plain(bar), *numbers
+        numbers = tuple(n if n is None else str(n) for n in numbers)  # type: ignore[misc]
+    row = (*_plain(bar), *numbers)
+    if not (bar.closed and bar.sealed):
+        return row
+    bar.stored = bar.rev, orjson.Fragment(orjson.dumps(row))
+    return bar.stored[1]
 
 
 def _load_bar(record: list[object], candles: SymbolCandles) -> Bar:

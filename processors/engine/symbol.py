@@ -173,6 +173,7 @@ class SymbolCandles(Windows):
         A bar too old for corrections may lose or gain proof without a new revision; sent later, it
         would otherwise tell more than its revision knew.
         """
+        self.is_news = False
         for interval, bar in self.touched:
             if bar.claim is None:
                 bar.claim = self.claim(bar, interval)

@@ -30,7 +30,16 @@ class Windows:
 
     __slots__ = (
         *("bars", "by_arrival", "candle_rule", "closed_until_ms", "flat_until"),
-        *("intervals", "late", "long", "long_close_ms", "minute", "minute_end_ms", "newest_ms"),
+        *(
+            "intervals",
+            "is_news",
+            "late",
+            "long",
+            "long_close_ms",
+            "minute",
+            "minute_end_ms",
+            "newest_ms",
+        ),
         *("next_close_ms", "price_scale", "qty_scale", "second", "short", "touched"),
         "watermark_ms",
     )
@@ -48,6 +57,7 @@ class Windows:
         self.price_scale = 0
         self.qty_scale = 0
         self.touched: list[tuple[Interval, Bar]] = []
+        self.is_news = False  # some were touched since their claims were told
         self.late: tuple[int, int, int] | None = None
         self.second: Bar | None = None
         self.minute: Bar | None = None  # seconds that the bars of whole minutes lack
@@ -316,6 +326,7 @@ class Windows:
 
     def _touch(self, i: int, bar: Bar) -> None:
         bar.claim = None
+        self.is_news = True
         if not bar.is_touched:
             bar.is_touched = True
             self.touched.append((self.intervals[i], bar))

@@ -38,7 +38,9 @@ async def chaos(tmp_path: Path, *arguments: str) -> tuple[int, dict, str]:
 
 async def test_killed_frozen_and_cut_off_workers_end_in_exact_candles(tmp_path: Path) -> None:
     minutes = 0.6
-    code, report, err = await chaos(tmp_path, "--minutes", str(minutes), "--seed", "16")
+    code, report, err = await chaos(
+        tmp_path, "--minutes", str(minutes), "--seed", "16", "--rate", "200"
+    )
     assert code == 0, (report["differences"], err)
     assert report["wrong"] == report["lost"] == report["duplicated"] == 0
     assert report["prices_wrong"] == report["trades_lost"] == 0

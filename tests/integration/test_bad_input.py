@@ -100,6 +100,12 @@ def test_a_bad_interval_is_named_with_valid_ones(refusal, command) -> None:
     assert "173m" in message
 
 
+def test_a_bad_bar_is_named_with_valid_ones(refusal) -> None:
+    message = refusal("process", STREAMER_BARS="tick:1000,volume:0", **KAFKA)
+    assert "STREAMER_BARS: 'volume:0' is not a bar: its size is not above zero" in message
+    assert "dollar:1000000" in message
+
+
 @pytest.mark.parametrize("command", [["process"], ["up"]])
 def test_text_where_a_number_belongs_is_named(refusal, command) -> None:
     message = refusal(*command, STREAMER_KAFKA_PARTITIONS="many")

@@ -1,13 +1,25 @@
-"""Bars that close by size, computed the plain way from a log: sets of ids and lists of trades."""
+"""Bars that close by size, computed the plain way from a log: sets of ids and lists of trades.
 
-from collections.abc import Iterator
+Below it an engine that makes the same, and its records.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from crashing import candle_of
 from oracle import Candle, T, candles_of
 
+from processors.engine.engine import Engine
+from schemas.bars import TradeBar, decode_bars, parse_bar_sizes
+from schemas.intervals import Interval
+from schemas.topics import BARS
+from schemas.trades import Flag, SymbolTrades, TradeBatch
+
 DAY_MS = 86_400_000
+MIDNIGHT_MS = 20_000 * DAY_MS
+SIZES = ("tick:3", "volume:11.5", "dollar:60")
 MEASURES = {
     "tick": lambda t: t.count,
     "volume": lambda t: t.qty,
@@ -150,3 +162,49 @@ class PlainCuts:
         missing = 0 if by_arrival else len({*range(bar.from_id, bar.to_id + 1)} - self.seen)
         quality = "gap" if missing or bar.began else "assumed" if by_arrival else "proven"
         return Row(min(times), max(times), candle, cause, quality, missing)
+
+
+def engine(sizes: Iterable[str] = SIZES) -> Engine:
+    return Engine(
+        [Interval(1_000)],
+        grace_ms=80,
+        live_every_ms=250,
+        closes_quiet=True,
+        bars=parse_bar_sizes(sizes),
+    )
+
+
+def group(
+    symbol: str, rule: str, trades: list[T], unreal: Iterable[int] = (), scales=(0, 0)
+) -> SymbolTrades:
+    spans = [span(rule, t) for t in trades]
+    if rule != "range":
+        spans = [(t.id * 10, t.id * 10 + t.count - 1) for t in trades]
+    flags = [Flag.NON_MARKET if t.id in set(unreal) else 0 for t in trades]
+    return SymbolTrades(
+        symbol=symbol,
+        price_scale=scales[0],
+        qty_scale=scales[1],
+        id=[t.id for t in trades],
+        ts=[t.ts for t in trades],
+        price=[t.price * 10 ** scales[0] for t in trades],
+        qty=[t.qty * 10 ** scales[1] for t in trades],
+        side=[t.side for t in trades],
+        flags=flags if any(flags) else 0,
+        first=[first for first, _ in spans],
+        last=[last for _, last in spans],
+        ids=rule,
+    )
+
+
+def batch(of: SymbolTrades, source: str = "live") -> TradeBatch:
+    return TradeBatch("okx", "spot", source, (max(of.ts) + 7) * 1_000_000, [of])
+
+
+def told(e: Engine) -> list[TradeBar]:
+    outputs = e.outputs(2**50, {0})
+    return [row for o in outputs if o.topic is BARS for row in decode_bars(o.value).data]
+
+
+def row_of(bar: TradeBar) -> Row:
+    return Row(bar.timestamp, bar.end, candle_of(bar), bar.cause, bar.quality, bar.missing)
