@@ -24,7 +24,8 @@ HALF = 10
 STORY = [  # a venue that misses one, tells one differently, and ours that come late
     *((KLINES, ours_value(ours(n, rev=n)), venue_value(venue(n))) for n in range(HALF)),
     (KLINES, ours_value(ours(3, "10.6", rev=40)), venue_value(venue(10, volume=Decimal(1)))),
-    *((KLINES, ours_value(ours(n, rev=n)), venue_value(venue(n))) for n in (10, 12, 13, 14)),
+    (KLINES, ours_value(ours(10, rev=10)), venue_value(venue(10, volume=Decimal(1)))),
+    *((KLINES, ours_value(ours(n, rev=n)), venue_value(venue(n))) for n in (12, 13, 14)),
 ]
 
 
