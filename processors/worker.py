@@ -230,7 +230,7 @@ class Worker:
     def _stop_unfit(self) -> None:
         try:
             self._watchdog.wake(time.monotonic())
-            if self.restored.is_set():
+            if self.restored.is_set() and not self.is_over:  # in the end it leaves the group itself
                 self._check_fit()
         except Unfit as e:
             logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace

@@ -107,6 +107,7 @@ class Engine:
             cuts = candles.cuts if has_bars else None
             if candles.is_news or candles.gaps or candles.late or (cuts and cuts.touched):
                 candles.tell_claims()
+                candles.is_news = False
                 self._due[candles] = None
             fresh[candles] = dirty[candles] = partition
             self.trades += len(group.id)
@@ -140,6 +141,7 @@ class Engine:
                 candles.settle(line_ms)
             if candles.is_news or candles.gaps or candles.late:
                 candles.tell_claims()
+                candles.is_news = False
                 self._due[candles] = None
             self._fresh[candles] = self._dirty[candles] = partition
             self.trades += group.n

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from processors.engine.bars import BEGAN_INSIDE, Bar, Claim
-from processors.engine.columns import is_dense_run, is_range_run
+from processors.engine.columns import at_scales, is_dense_run, is_range_run
 from processors.engine.cuts import Cuts
 from processors.engine.ids import NEW, SEEN, Admission, Missing, SeenIds, spans
 from processors.engine.recent import RecentIds, keys_of
@@ -173,7 +173,6 @@ class SymbolCandles(Windows):
         A bar too old for corrections may lose or gain proof without a new revision; sent later, it
         would otherwise tell more than its revision knew.
         """
-        self.is_news = False
         for interval, bar in self.touched:
             if bar.claim is None:
                 bar.claim = self.claim(bar, interval)
@@ -225,6 +224,19 @@ class SymbolCandles(Windows):
         if group.ids != self.id_rule:
             self._begin_again(group.ids, offset)
         return group
+
+    def _aligned(self, group: SymbolTrades) -> SymbolTrades:
+        """Bring group and state to the larger scales: a venue may begin to send more decimals."""
+        price_scale = max(self.price_scale, group.price_scale)
+        qty_scale = max(self.qty_scale, group.qty_scale)
+        self.merge()
+        price_by = 10 ** (price_scale - self.price_scale)
+        qty_by = 10 ** (qty_scale - self.qty_scale)
+        if price_by > 1 or qty_by > 1:
+            for bar in self._known():
+                bar.rescale(price_by, qty_by)
+            self.price_scale, self.qty_scale = price_scale, qty_scale
+        return at_scales(group, price_scale, qty_scale)
 
     def _begin_again(self, rule: IdRule, offset: int) -> None:
         """Take another rule of ids: what was seen under the old one says nothing any more."""

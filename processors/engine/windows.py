@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from processors.engine.bars import Bar
-from processors.engine.columns import at_scales, sum_columns
+from processors.engine.columns import sum_columns
 from schemas.intervals import MINUTE_MS, SECOND_MS, Interval
 from schemas.rules import FLAT_WINDOWS_MAX, PLAIN, CandleRule
 from schemas.trades import Source, SymbolTrades
@@ -29,19 +29,10 @@ class Windows:
     """
 
     __slots__ = (
-        *("bars", "by_arrival", "candle_rule", "closed_until_ms", "flat_until"),
-        *(
-            "intervals",
-            "is_news",
-            "late",
-            "long",
-            "long_close_ms",
-            "minute",
-            "minute_end_ms",
-            "newest_ms",
-        ),
-        *("next_close_ms", "price_scale", "qty_scale", "second", "short", "touched"),
-        "watermark_ms",
+        *("intervals", "bars", "short", "long", "candle_rule", "by_arrival"),
+        *("second", "minute", "minute_end_ms", "newest_ms", "watermark_ms"),
+        *("next_close_ms", "long_close_ms", "closed_until_ms", "flat_until"),
+        *("touched", "is_news", "late", "price_scale", "qty_scale"),
     )
 
     def __init__(
@@ -57,7 +48,7 @@ class Windows:
         self.price_scale = 0
         self.qty_scale = 0
         self.touched: list[tuple[Interval, Bar]] = []
-        self.is_news = False  # some were touched since their claims were told
+        self.is_news = False  # some were touched that the engine does not know of
         self.late: tuple[int, int, int] | None = None
         self.second: Bar | None = None
         self.minute: Bar | None = None  # seconds that the bars of whole minutes lack
@@ -205,6 +196,7 @@ class Windows:
             bar.take(ms, group.id[at], group.price[at], group.qty[at], side, count, offset)
             if ms > self.watermark_ms:
                 self.watermark_ms = ms
+        self._end_record()
 
     def _take_columns(self, group: SymbolTrades, offset: int, source: Source) -> None:
         """Fold trades that are in order, a second at a time, by sums over columns."""
@@ -224,6 +216,13 @@ class Windows:
             if times[stop - 1] > self.watermark_ms:
                 self.watermark_ms = times[stop - 1]
             start = stop
+        self._end_record()
+
+    def _end_record(self) -> None:
+        """Where a close is carried on, each record carries its own, or none would know whose."""
+        second = self.second
+        if second is not None and second.open_ms < self.newest_ms and self.candle_rule != PLAIN:
+            self.merge_second()
 
     # -- late trades
 
@@ -387,18 +386,3 @@ class Windows:
         if self.candle_rule.opens_at_close:
             flat.before = last.close
         return flat
-
-    # -- scales
-
-    def _aligned(self, group: SymbolTrades) -> SymbolTrades:
-        """Bring group and state to the larger scales: a venue may begin to send more decimals."""
-        price_scale = max(self.price_scale, group.price_scale)
-        qty_scale = max(self.qty_scale, group.qty_scale)
-        self.merge()
-        price_by = 10 ** (price_scale - self.price_scale)
-        qty_by = 10 ** (qty_scale - self.qty_scale)
-        if price_by > 1 or qty_by > 1:
-            for bar in self._known():
-                bar.rescale(price_by, qty_by)
-            self.price_scale, self.qty_scale = price_scale, qty_scale
-        return at_scales(group, price_scale, qty_scale)

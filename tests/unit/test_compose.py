@@ -74,6 +74,7 @@ def test_every_part_of_the_system_is_there():
         ("topics",),
         ("ingest",),
         ("process",),
+        ("recompute",),
         ("gateway",),
         ("sink", "clickhouse"),
         ("sink", "redis"),

@@ -154,7 +154,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux c
 @linux
 def test_a_footprint_is_that_of_the_process():
     own = footprint(os.getpid())
-    assert own.cpu_s == pytest.approx(time.process_time(), rel=0.5)
+    assert own.cpu_s > time.process_time() / 2  # and of its children, whoever started them
     assert own.peak_rss_mb > 10
 
 
