@@ -20,6 +20,7 @@ from fibstream.chaos.schedule import EVERYBODY, KILLS, Act, Sick
 from fibstream.machine import simulated_urls, simulator_child
 from fibstream.topics import create_topics
 from runtime.child import ChildSpec
+from runtime.kafka import wait_for_broker
 from runtime.ports import free_port
 from runtime.servers.kafka import EmbeddedKafka
 from runtime.servers.process import ServerDied
@@ -168,6 +169,7 @@ async def arena(
         )
         await asyncio.gather(broker.start(), exchange.start())
         settings = settings.model_copy(update={"kafka_bootstrap": broker.bootstrap})
+        await wait_for_broker(settings.kafka_bootstrap)
         await create_topics(settings)
         crew = await stack.enter_async_context(Crew(settings, proxies, argv))
         ingestors = [_ingestor(settings, name, exchange) for name in simulator.exchanges]

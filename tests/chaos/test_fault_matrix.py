@@ -11,7 +11,13 @@ import pytest
 from fibstream.faults.cases import GLOBAL_CASES, SYMBOL_CASES
 from ingest.exchanges import EXCHANGES
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(420)]
+# Minutes of both cores: `make faults` shows it, `make soak` holds it.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.chaos,
+    pytest.mark.soak,
+    pytest.mark.timeout(420),
+]
 
 ROOT = Path(__file__).parents[2]
 
