@@ -3,7 +3,14 @@
 import pytest
 
 from processors.app import HEARTBEAT_S, SESSION_TIMEOUT_S
-from processors.watchdog import HOMELESS_S, PAUSE_S_MAX, STUCK_S, Unfit, Watchdog
+from processors.watchdog import (
+    HOMELESS_S,
+    PAUSE_S_MAX,
+    STUCK_S,
+    WAITS_S_MAX,
+    Unfit,
+    Watchdog,
+)
 
 
 def watching() -> Watchdog:
@@ -66,3 +73,22 @@ def test_a_new_tenure_starts_with_a_clean_slate() -> None:
     watchdog.check_progress({0: 5}, {0: 3}, 100.0)
     watchdog.restored()
     watchdog.check_progress({0: 5}, {0: 3}, 200.0)
+
+
+def test_a_partition_may_wait_for_its_turn_while_others_catch_up_but_not_for_ever() -> None:
+    watchdog = watching()
+    now_s, position = 100.0, 0
+    while now_s < 100.0 + WAITS_S_MAX:
+        watchdog.check_progress({0: position, 1: 7}, {0: 10_000, 1: 10}, now_s)
+        now_s, position = now_s + 1.0, position + 1
+    with pytest.raises(Unfit, match="partition 1"):
+        watchdog.check_progress({0: position, 1: 7}, {0: 10_000, 1: 10}, now_s + 1.0)
+
+
+def test_once_the_others_have_caught_up_it_has_its_time() -> None:
+    watchdog = watching()
+    for n in range(60):
+        watchdog.check_progress({0: n, 1: 7}, {0: 10_000, 1: 10}, 100.0 + n)
+    watchdog.check_progress({0: 60, 1: 7}, {0: 0, 1: 10}, 160.0)
+    with pytest.raises(Unfit, match="partition 1"):
+        watchdog.check_progress({0: 60, 1: 7}, {0: 0, 1: 10}, 160.0 + STUCK_S)
