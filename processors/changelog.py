@@ -11,6 +11,7 @@ from schemas.topics import TRADES
 PLAIN_FOLD = "klines"
 _FOLD = b"!"
 _POSITION = b"@"
+_SLOT = b"#"  # no key of a symbol begins with it
 
 
 def fold_prefix(fold: str) -> bytes:
@@ -42,3 +43,18 @@ def states_by_fold(records: Mapping[bytes, bytes]) -> dict[str, dict[bytes, byte
         else:
             found.setdefault(PLAIN_FOLD, {})[key] = value
     return found
+
+
+def slot_key(slot: int, key: bytes) -> bytes:
+    """Return the key of one of the records beside the state under ``key``."""
+    return b"%s%d%s%s" % (_SLOT, slot, _SLOT, key)
+
+
+def is_slot(key: bytes) -> bool:
+    """Say whether a record stands beside a state, and is none."""
+    return key.startswith(_SLOT)
+
+
+def symbol_of(key: bytes) -> bytes:
+    """Return the key of the state to which a record belongs."""
+    return key.split(_SLOT, 2)[2] if is_slot(key) else key

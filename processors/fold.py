@@ -15,6 +15,10 @@ class Unreadable(ValueError):  # noqa: N818 - reads as the claim it makes
     """A record that is not what its topic promises: a dead letter, and the fold is unchanged."""
 
 
+class UnknownState(ValueError):  # noqa: N818 - reads as the claim it makes
+    """A changelog record that another version of this program wrote."""
+
+
 class Output(NamedTuple):
     """One record to publish; ``key`` tells its partition."""
 

@@ -8,7 +8,7 @@ of them had left before the crash is not known.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from processors.engine.state import is_slot
+from processors.changelog import is_slot
 from processors.fold import Output
 from schemas.topics import Topic, symbol_key
 

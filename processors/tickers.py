@@ -10,8 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from processors.engine.state import UnknownState
-from processors.fold import Unreadable
+from processors.fold import UnknownState, Unreadable
 from processors.symbols import Market, SymbolFold, SymbolState
 from schemas.snapshots import (
     TickerSnapshot,

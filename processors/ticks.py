@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from processors.engine.state import UnknownState
-from processors.fold import Unreadable
+from processors.fold import UnknownState, Unreadable
 from processors.symbols import Market, SymbolFold, SymbolState
 from schemas.numbers import text
 from schemas.snapshots import decode_ticks

@@ -14,9 +14,8 @@ from processors import metrics
 from processors.agents.measured import Measured
 from processors.changelog import position_key, states_by_fold
 from processors.checkpoint import EXIT_LOST, Checkpoint
-from processors.engine.state import UnknownState
 from processors.fencing import NOBODY, FencedStore, Token
-from processors.fold import Fold
+from processors.fold import Fold, UnknownState
 from processors.watchdog import Unfit, Watchdog
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
@@ -229,9 +228,10 @@ class Worker:
 
     def _stop_unfit(self) -> None:
         try:
-            self._watchdog.wake(time.monotonic())
             if self.restored.is_set() and not self.is_over:  # in the end it leaves the group itself
                 self._check_fit()
+            else:
+                self._watchdog.wake(time.monotonic())
         except Unfit as e:
             logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
             os._exit(EXIT_LOST)

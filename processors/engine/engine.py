@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import orjson
 
+from processors.changelog import is_slot
 from processors.engine import publish
 from processors.engine.publish import OUTPUTS
 from processors.engine.runs import parts_of
-from processors.engine.state import UnknownState, is_slot, load, records
+from processors.engine.state import load, records
 from processors.engine.symbol import SymbolCandles
 from processors.engine.windows import CORRECTION_MS
-from processors.fold import Output
+from processors.fold import Output, UnknownState
 from schemas.bars import BarSize
 from schemas.intervals import Interval, parse_interval
 from schemas.packed import Columns
@@ -90,8 +91,7 @@ class Engine:
     def apply_batch(self, partition: int, offset: int, batch: TradeBatch) -> None:
         """Fold one record. Symbols that already hold this offset skip it."""
         feed = self._feed(partition, batch)
-        symbols, grace_ms, source = feed.symbols, self._grace_ms, batch.source
-        fresh, dirty, has_bars = self._fresh, self._dirty, bool(self._bars)
+        symbols, source = feed.symbols, batch.source
         recv_ms = batch.recv_ns // 1_000_000
         for group in batch.symbols:
             candles = symbols.get(group.symbol)
@@ -100,17 +100,7 @@ class Engine:
             elif offset <= candles.offset:
                 continue
             candles.apply(group, offset, source)
-            candles.recv_ms = recv_ms
-            line_ms = candles.watermark_ms - grace_ms
-            if line_ms >= candles.next_close_ms:
-                candles.settle(line_ms)
-            cuts = candles.cuts if has_bars else None
-            if candles.is_news or candles.gaps or candles.late or (cuts and cuts.touched):
-                candles.tell_claims()
-                candles.is_news = False
-                self._due[candles] = None
-            fresh[candles] = dirty[candles] = partition
-            self.trades += len(group.id)
+            self._took(candles, partition, recv_ms, len(group.id))
         if source == "live":
             delay_ms = recv_ms - batch.symbols[0].ts[-1]
             if delay_ms < HISTORY_MS:
@@ -135,19 +125,24 @@ class Engine:
             ):
                 rest.append(columns.trades(at))
                 continue
-            candles.recv_ms = batch.recv_ns // 1_000_000
-            line_ms = candles.watermark_ms - self._grace_ms
-            if line_ms >= candles.next_close_ms:
-                candles.settle(line_ms)
-            if candles.is_news or candles.gaps or candles.late:
-                candles.tell_claims()
-                candles.is_news = False
-                self._due[candles] = None
-            self._fresh[candles] = self._dirty[candles] = partition
-            self.trades += group.n
+            self._took(candles, partition, batch.recv_ns // 1_000_000, group.n)
         if rest:
             whole = TradeBatch(batch.exchange, batch.channel, batch.source, batch.recv_ns, rest)
             self.apply_batch(partition, offset, whole)
+
+    def _took(self, candles: SymbolCandles, partition: int, recv_ms: int, trades: int) -> None:
+        """Close what the trades that were just folded have ended, and note what is due."""
+        candles.recv_ms = recv_ms
+        line_ms = candles.watermark_ms - self._grace_ms
+        if line_ms >= candles.next_close_ms:
+            candles.settle(line_ms)
+        cuts = candles.cuts
+        if candles.is_news or candles.gaps or candles.late or (cuts and cuts.touched):
+            candles.tell_claims()
+            candles.is_news = False
+            self._due[candles] = None
+        self._fresh[candles] = self._dirty[candles] = partition
+        self.trades += trades
 
     def tick(self, now_ms: int, caught_up: Collection[int]) -> None:
         """Close by the clock what no trade has closed, where nothing waits to be read."""

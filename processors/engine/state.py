@@ -14,11 +14,13 @@ from typing import Any, get_args
 
 import orjson
 
+from processors.changelog import slot_key
 from processors.engine.bars import Bar, Claim
 from processors.engine.cuts import CutBar, Cuts
 from processors.engine.ids import Missing
 from processors.engine.recent import RecentIds
 from processors.engine.symbol import SymbolCandles
+from processors.fold import UnknownState
 from schemas.bars import BarSize
 from schemas.intervals import SECOND_MS, Interval
 from schemas.rules import CandleRule, candle_rule
@@ -37,11 +39,6 @@ _LINE = ("day_ms", "seq", "from_id", "high_id", "began", "lost")
 _CUT = ("seq", "from_id", "to_id", "began", "lost")
 _line, _cut = attrgetter(*_LINE), attrgetter(*_CUT)
 _INT64_MAX = 2**63 - 1
-_SLOT = b"#"  # no key of a symbol begins with it
-
-
-class UnknownState(ValueError):  # noqa: N818 - reads as the claim it makes
-    """A changelog record that another version of this program wrote."""
 
 
 def records(candles: SymbolCandles) -> Iterator[tuple[bytes, bytes]]:
@@ -50,21 +47,6 @@ def records(candles: SymbolCandles) -> Iterator[tuple[bytes, bytes]]:
         for slot, value in candles.recent.take_records():
             yield slot_key(slot, candles.key), value
     yield candles.key, dump(candles)
-
-
-def slot_key(slot: int, key: bytes) -> bytes:
-    """Return the key of a record of recent ids."""
-    return b"%s%d%s%s" % (_SLOT, slot, _SLOT, key)
-
-
-def is_slot(key: bytes) -> bool:
-    """Say whether a record holds recent ids, and no state."""
-    return key.startswith(_SLOT)
-
-
-def symbol_of(key: bytes) -> bytes:
-    """Return the key of the symbol to which a record belongs."""
-    return key.split(_SLOT, 2)[2] if is_slot(key) else key
 
 
 def dump(candles: SymbolCandles) -> bytes:

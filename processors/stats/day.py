@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
-from processors.engine.state import UnknownState, slot_key
+from processors.changelog import slot_key
+from processors.fold import UnknownState
 from processors.stats import rows
 from processors.stats.hours import HOUR_MINUTES, Hour, Minute, Sums, total
 from processors.symbols import Market, SymbolState

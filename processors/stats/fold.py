@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from processors.engine.state import UnknownState, is_slot, slot_key, symbol_of
-from processors.fold import Unreadable
+from processors.changelog import is_slot, slot_key, symbol_of
+from processors.fold import UnknownState, Unreadable
 from processors.stats.day import Day
 from processors.stats.hours import Minute, minute_of
 from processors.symbols import Market, SymbolFold

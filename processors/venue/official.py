@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from processors.engine.state import UnknownState
+from processors.fold import UnknownState
 from processors.venue.told import CLOSED_BY_THE_NEXT, is_newer
 from schemas.intervals import Interval
 from schemas.klines import Kline, Price

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from processors.engine.state import UnknownState, slot_key
+from processors.changelog import slot_key
+from processors.fold import UnknownState
 from processors.venue.flagged import FlaggedTrade, Sums
 from processors.venue.series import PENDING_MAX, Flagged, Series
 from processors.venue.told import CLOSED_BY_THE_NEXT, is_newer

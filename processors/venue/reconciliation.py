@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from processors.engine.state import is_slot, symbol_of
+from processors.changelog import is_slot, symbol_of
 from processors.fold import Output, Unreadable
 from processors.venue.flagged import FlaggedTrade, flagged_trades
 from processors.venue.pairs import SymbolPairs

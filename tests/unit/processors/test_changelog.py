@@ -1,7 +1,6 @@
 """Keys of the changelog: no two things under one, and those of older versions as they were."""
 
-from processors.changelog import fold_prefix, is_position, position_key, states_by_fold
-from processors.engine.state import slot_key
+from processors.changelog import fold_prefix, is_position, position_key, slot_key, states_by_fold
 from schemas.topics import TICKERS, TRADES, symbol_key
 
 SYMBOL = symbol_key("binance", "linear", "BTCUSDT")

@@ -9,9 +9,11 @@ from folding import BASE_MS, MINUTE_MS, Fold, run, trades
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.changelog import is_slot, slot_key, symbol_of
 from processors.engine.engine import Engine
 from processors.engine.recent import CHUNK_IDS
-from processors.engine.state import VERSION, UnknownState, dump, is_slot, load, slot_key, symbol_of
+from processors.engine.state import VERSION, dump, load
+from processors.fold import UnknownState
 from schemas.intervals import Interval
 from schemas.topics import symbol_key
 from schemas.trades import SymbolTrades

@@ -7,8 +7,8 @@ import pytest
 from market import encode_rows, kline
 from replaying import PARTITION, written
 
-from processors.engine.state import UnknownState, is_slot
-from processors.fold import Unreadable
+from processors.changelog import is_slot
+from processors.fold import UnknownState, Unreadable
 from processors.stats.fold import Stats
 from schemas.klines import Kline, KlineEnvelope
 from schemas.stats import MarketStats, decode_stats

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replaying import PARTITION, Seen, assert_same_story, killed, straight, written
 
-from processors.engine.state import UnknownState
-from processors.fold import Unreadable
+from processors.fold import UnknownState, Unreadable
 from processors.tickers import Tickers
 from schemas.snapshots import TickerSnapshot, decode_ticker_snapshots
 from schemas.topics import TICKERS, symbol_key

@@ -10,8 +10,7 @@ from market import group, trade_batch, trades_value
 from replaying import PARTITION, Seen, assert_same_story, killed, straight, written
 
 from processors.engine.engine import Engine
-from processors.engine.state import UnknownState
-from processors.fold import Unreadable
+from processors.fold import UnknownState, Unreadable
 from processors.ticks import Ticks
 from schemas.intervals import parse_interval
 from schemas.klines import decode_klines

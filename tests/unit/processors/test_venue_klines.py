@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reconciling import BASE_MS, MINUTE_MS, venue, venue_value
 
-from processors.engine.state import UnknownState
-from processors.fold import Unreadable
+from processors.fold import UnknownState, Unreadable
 from processors.venue.klines import VenueKlines
 from processors.venue.official import NOT_TOLD
 from processors.venue.told import frame_of, not_streamed
