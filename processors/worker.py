@@ -26,6 +26,7 @@ logger = structlog.get_logger(__name__)
 LAGGING_PULSE_S = 0.02
 PULSE_S_MAX = 0.01
 PULSE_S_MIN = 0.002
+BEAT_LATE_S = 0.1  # what is folded meanwhile is put together in one go
 CLOCK_S_MIN = 0.005  # candles close by the clock this punctually, if the pulse is as fast
 WATCH_S = 0.1
 
@@ -55,6 +56,7 @@ class Worker:
         self._pulse_s = min(PULSE_S_MAX, max(PULSE_S_MIN, wanted_s))
         self._generation = -1
         self._applied = asyncio.Event()
+        self._beaten_s = 0.0  # when was last published
         self._ends: Mapping[TP, Any] = {}
         self._watchdog = Watchdog(time.monotonic())
 
@@ -150,6 +152,13 @@ class Worker:
         """Take note that records were applied: what they make due leaves soon."""
         self._applied.set()
 
+    async def give_way(self) -> None:
+        """Let others have their turn; where outputs leave slowly, wait until they have left."""
+        if time.monotonic() - self._beaten_s > BEAT_LATE_S:
+            await self._beat()
+        else:
+            await asyncio.sleep(0)
+
     async def seek_back(self, tp: TP, offset: int) -> None:
         """Read again what Faust skipped; ``offset`` is what it delivered instead."""
         if tp in self.sought:
@@ -191,16 +200,16 @@ class Worker:
     async def pulse(self) -> None:
         """Publish what is due: soon after records, and by the clock."""
         loop = asyncio.get_running_loop()
-        is_behind, beaten_s = False, 0.0
+        is_behind = False
         while True:
             alarm = loop.call_later(max(CLOCK_S_MIN, self._pulse_s), self._applied.set)
             await self._applied.wait()
             alarm.cancel()
-            rest_s = beaten_s + (LAGGING_PULSE_S if is_behind else self._pulse_s) - loop.time()
+            rest_s = self._beaten_s + (LAGGING_PULSE_S if is_behind else self._pulse_s)
+            rest_s -= time.monotonic()
             if rest_s > 0:
                 await asyncio.sleep(rest_s)
             self._applied.clear()
-            beaten_s = loop.time()
             if self.restored.is_set():
                 self._stop_unfit()  # woken from a long sleep it must not publish first
                 is_behind = await self._beat()
@@ -238,6 +247,7 @@ class Worker:
 
     async def _beat(self) -> bool:
         """Publish; say whether records wait to be read."""
+        self._beaten_s = time.monotonic()
         now_ms, lags = _now_ms(), self._lags()
         caught_up = self._caught_up(lags)
         for fold in self.checkpoint.folds:

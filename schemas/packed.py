@@ -1,12 +1,18 @@
-"""Packed records of the trades topic: whole columns into numpy and back, without a Python loop."""
+"""Packed records of the trades topic: columns of all symbols, as lists or as numpy arrays.
 
-from typing import Any
+What reads a packed record goes through ``Columns`` (many trades) or ``lists_of`` (few): only
+there is it checked that the columns fit.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.numbers import INT64_MAX
 from schemas.trades import (
+    SIDES,
     PackedBatch,
     PackedSymbol,
     SymbolTrades,
@@ -17,6 +23,59 @@ from schemas.trades import (
 Column = NDArray[np.int64]
 _WIDTHS = {1: "<i1", 4: "<i4", 8: "<i8"}
 _MS_MAX = 9_999_999_999_999
+
+
+class Lists(NamedTuple):
+    """The columns of a packed batch as lists of ``trades`` numbers each, checked."""
+
+    batch: PackedBatch
+    ts: list[int]
+    """Milliseconds after ``batch.from_ms``."""
+    price: list[int]
+    qty: list[int]
+    side: list[int]
+    last: list[int] | None
+
+    def trades(self, group: PackedSymbol, start: int) -> SymbolTrades:
+        """Return the trades of one symbol, which begin at ``start``."""
+        cut, from_ms = slice(start, start + group.n), self.batch.from_ms
+        ts = [from_ms + ms for ms in self.ts[cut]]
+        last = None if self.last is None else self.last[cut]
+        return _trades(group, ts, self.price[cut], self.qty[cut], self.side[cut], last)
+
+
+def lists_of(batch: PackedBatch) -> Lists:
+    """Return the columns of a record that has lists; raise UnreadableBatch."""
+    total = 0
+    for group in batch.symbols:
+        total += group.n
+        if group.id > INT64_MAX - group.n:
+            raise UnreadableBatch("an id leaves 64 bits")
+    lists = Lists(batch, batch.ts, batch.price, batch.qty, batch.side, batch.last)  # type: ignore[arg-type]
+    for column in lists[1:]:
+        if column is not None and (column.__class__ is not list or len(column) != total):
+            raise UnreadableBatch(f"a column is no list of {total} numbers")
+    if len({group.symbol for group in batch.symbols}) != len(batch.symbols):
+        raise UnreadableBatch("a symbol has two groups")
+    if batch.from_ms + max(lists.ts) > _MS_MAX:
+        raise UnreadableBatch("a time is none")
+    if not SIDES.issuperset(lists.side):
+        raise UnreadableBatch("a side is neither 1 nor -1")
+    if lists.last is not None:
+        _check_last(batch.symbols, lists.last)
+    return lists
+
+
+def _check_last(groups: Sequence[PackedSymbol], last: list[int]) -> None:
+    stop = 0
+    for group in groups:
+        start, stop = stop, stop + group.n
+        if group.first is None or last[start] < 0 or group.first + last[stop - 1] > INT64_MAX:
+            raise UnreadableBatch(f"{group.symbol}: first and last come together, within 64 bits")
+        if group.n > 1:
+            own = last[start:stop]
+            if own != sorted(set(own)):
+                raise UnreadableBatch("every aggregate holds a trade")
 
 
 class Columns:
@@ -30,32 +89,39 @@ class Columns:
     def __init__(self, batch: PackedBatch) -> None:
         self.batch = batch
         groups = batch.symbols
-        if len({group.symbol for group in groups}) != len(groups):
+        is_listed = batch.ts.__class__ is list
+        if is_listed:
+            lists_of(batch)
+        elif len({group.symbol for group in groups}) != len(groups):
             raise UnreadableBatch("a symbol has two groups")
         counts = [group.n for group in groups]
         total = sum(counts)
         self.starts = [0, *np.cumsum(counts).tolist()]
-        self.ts = _unpacked("ts", batch.ts, total) + batch.from_ms
-        self.price = _unpacked("price", batch.price, total)
-        self.qty = _unpacked("qty", batch.qty, total)
-        self.side = _unpacked("side", batch.side, total)
+        self.ts = _column("ts", batch.ts, total) + batch.from_ms
+        self.price = _column("price", batch.price, total)
+        self.qty = _column("qty", batch.qty, total)
+        self.side = _column("side", batch.side, total)
+        self.last = None if batch.last is None else _column("last", batch.last, total)
+        if not is_listed:
+            self._check(counts)
+
+    def _check(self, counts: Sequence[int]) -> None:
+        groups = self.batch.symbols
         if self.ts.min() < 0 or self.ts.max() > _MS_MAX:
             raise UnreadableBatch("a time is none")
         if any(group.id > INT64_MAX - group.n for group in groups):
             raise UnreadableBatch("an id leaves 64 bits")
-        self.last = None
-        if batch.last is not None:
-            self.last = _unpacked("last", batch.last, total)
-            self._check_last(self.last, counts)
-
-    def _check_last(self, last: Column, counts: list[int]) -> None:
-        first = [group.first for group in self.batch.symbols]
+        if not (np.abs(self.side) == 1).all():
+            raise UnreadableBatch("a side is neither 1 nor -1")
+        if self.last is None:
+            return
+        first = [group.first for group in groups]
         if None in first:
             raise UnreadableBatch("first and last come together")
-        steps = np.diff(last, prepend=-1)
+        steps = np.diff(self.last, prepend=-1)
         starts = self.starts[:-1]
-        steps[starts] = last[starts] + 1
-        ends = last[np.cumsum(counts) - 1].tolist()
+        steps[starts] = self.last[starts] + 1
+        ends = self.last[np.cumsum(counts) - 1].tolist()
         if steps.min() < 1 or any(
             (f or 0) + e > INT64_MAX for f, e in zip(first, ends, strict=True)
         ):
@@ -63,78 +129,117 @@ class Columns:
 
     def trades(self, at: int) -> SymbolTrades:
         """Return the trades of one symbol as lists."""
-        group, cut = self.batch.symbols[at], slice(self.starts[at], self.starts[at + 1])
-        first = last = None
-        if self.last is not None and group.first is not None:
-            last = (self.last[cut] + group.first).tolist()
-            first = [group.first, *(id_ + 1 for id_ in last[:-1])]
-        return SymbolTrades(
-            symbol=group.symbol,
-            price_scale=group.price_scale,
-            qty_scale=group.qty_scale,
-            id=list(range(group.id, group.id + group.n)),
-            ts=self.ts[cut].tolist(),
-            price=self.price[cut].tolist(),
-            qty=self.qty[cut].tolist(),
-            side=self.side[cut].tolist(),
-            first=first,
-            last=last,
-            contract_size=group.contract_size,
+        cut = slice(self.starts[at], self.starts[at + 1])
+        return _trades(
+            self.batch.symbols[at],
+            self.ts[cut].tolist(),
+            self.price[cut].tolist(),
+            self.qty[cut].tolist(),
+            self.side[cut].tolist(),
+            None if self.last is None else self.last[cut].tolist(),
         )
 
     def unpack(self) -> TradeBatch:
-        """Return the batch as lists."""
-        batch = self.batch
-        groups = [self.trades(at) for at in range(len(batch.symbols))]
-        return TradeBatch(batch.exchange, batch.channel, batch.source, batch.recv_ns, groups)
+        """Return the batch as lists by symbol."""
+        return _batch(self.batch, [self.trades(at) for at in range(len(self.batch.symbols))])
 
 
-def pack(batch: TradeBatch) -> PackedBatch | None:
+def unpack(batch: PackedBatch) -> TradeBatch:
+    """Return a packed batch as lists by symbol; raise UnreadableBatch."""
+    if batch.ts.__class__ is not list:
+        return Columns(batch).unpack()
+    lists, found, start = lists_of(batch), [], 0
+    for group in batch.symbols:
+        found.append(lists.trades(group, start))
+        start += group.n
+    return _batch(batch, found)
+
+
+def _trades(
+    group: PackedSymbol,
+    ts: list[int],
+    price: list[int],
+    qty: list[int],
+    side: list[int],
+    last: list[int] | None,
+) -> SymbolTrades:
+    first = None
+    if last is not None and group.first is not None:
+        last = [group.first + id_ for id_ in last]
+        first = [group.first, *(id_ + 1 for id_ in last[:-1])]
+    return SymbolTrades(
+        symbol=group.symbol,
+        price_scale=group.price_scale,
+        qty_scale=group.qty_scale,
+        id=list(range(group.id, group.id + group.n)),
+        ts=ts,
+        price=price,
+        qty=qty,
+        side=side,
+        first=first,
+        last=last,
+        contract_size=group.contract_size,
+    )
+
+
+def _batch(packed: PackedBatch, groups: list[SymbolTrades]) -> TradeBatch:
+    return TradeBatch(packed.exchange, packed.channel, packed.source, packed.recv_ns, groups)
+
+
+def pack(batch: TradeBatch, *, is_binary: bool) -> PackedBatch | None:
     """Return the batch packed; None where a symbol's trades have flags, or ids that are no run."""
     groups = batch.symbols
     is_aggregated = groups[0].last is not None
-    symbols = [_packed_symbol(group, is_aggregated=is_aggregated) for group in groups]
-    if None in symbols:
-        return None
-    from_ms = min(min(group.ts) for group in groups)
+    symbols = []
+    for group in groups:
+        if not _is_run(group) or (group.last is not None) != is_aggregated:
+            return None
+        first = None if group.first is None else group.first[0]
+        symbols.append(
+            PackedSymbol(
+                group.symbol,
+                group.price_scale,
+                group.qty_scale,
+                len(group.id),
+                group.id[0],
+                first,
+                group.contract_size,
+            )
+        )
+    from_ms = min([min(group.ts) for group in groups])
     last = None
     if is_aggregated:
         last = [i - g.first[0] for g in groups for i in g.last]  # type: ignore[index, union-attr]
+    sides = [side for group in groups for side in group.sides()]
+    column = _packed if is_binary else list
     return PackedBatch(
         exchange=batch.exchange,
         channel=batch.channel,
         source=batch.source,
         recv_ns=batch.recv_ns,
         from_ms=from_ms,
-        symbols=[symbol for symbol in symbols if symbol is not None],
-        ts=_packed([ms - from_ms for group in groups for ms in group.ts]),
-        price=_packed([price for group in groups for price in group.price]),
-        qty=_packed([qty for group in groups for qty in group.qty]),
-        side=np.array([s for group in groups for s in group.sides()], dtype="<i1").tobytes(),
-        last=None if last is None else _packed(last),
+        symbols=symbols,
+        ts=column([ms - from_ms for group in groups for ms in group.ts]),
+        price=column([price for group in groups for price in group.price]),
+        qty=column([qty for group in groups for qty in group.qty]),
+        side=np.array(sides, dtype="<i1").tobytes() if is_binary else sides,
+        last=None if last is None else column(last),
     )
 
 
-def _packed_symbol(group: SymbolTrades, *, is_aggregated: bool) -> PackedSymbol | None:
-    ids, first, last = group.id, group.first, group.last
-    if group.ids != "dense" or group.uid or any(group.flag_list()):
-        return None
-    if ids[-1] - ids[0] != len(ids) - 1 or ids != list(range(ids[0], ids[0] + len(ids))):
-        return None
-    if (last is not None) != is_aggregated or any(abs(side) != 1 for side in group.sides()):
-        return None
-    if first is not None and last is not None:
-        is_run = first[1:] == [id_ + 1 for id_ in last[:-1]]
-        if not is_run or any(map(int.__gt__, first, last)):
-            return None
-    return PackedSymbol(
-        symbol=group.symbol,
-        price_scale=group.price_scale,
-        qty_scale=group.qty_scale,
-        n=len(ids),
-        id=ids[0],
-        first=None if first is None else first[0],
-        contract_size=group.contract_size,
+def _is_run(group: SymbolTrades) -> bool:
+    """Say whether ids of the venue are dense, none is missing, and nothing else is to be told."""
+    ids, first, last, n = group.id, group.first, group.last, len(group.id)
+    if group.ids != "dense" or group.uid or not SIDES.issuperset(group.sides()):
+        return False
+    if group.flags and any(group.flag_list()):
+        return False
+    if n > 1 and ids != list(range(ids[0], ids[0] + n)):
+        return False
+    if first is None or last is None:
+        return first is last
+    return all(map(int.__le__, first, last)) and (
+        n == 1 or first[1:] == [id_ + 1 for id_ in last[:-1]]
     )
 
 
@@ -144,7 +249,9 @@ def _packed(values: list[int]) -> bytes:
     return column.astype("<i4" if is_small else "<i8").tobytes()
 
 
-def _unpacked(name: str, data: bytes, total: int) -> Column:
+def _column(name: str, data: list[int] | bytes, total: int) -> Column:
+    if isinstance(data, list):
+        return np.array(data, dtype=np.int64)
     width = _WIDTHS.get(len(data) // total)
     if width is None or len(data) % total or (name == "side") != (width == "<i1"):
         raise UnreadableBatch(f"{name}: {len(data)} bytes are no column of {total} numbers")

@@ -33,6 +33,7 @@ ContractSize = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$", max
 
 BUY = 1
 SELL = -1
+SIDES = frozenset((BUY, SELL))
 
 
 class Flag(IntFlag):
@@ -119,8 +120,11 @@ class TradeBatch(msgspec.Struct, gc=False, tag_field="v", tag=1):
         return sum(map(len, self.symbols))
 
 
-class PackedSymbol(msgspec.Struct, omit_defaults=True, gc=False):
-    """Where the trades of one symbol are in the columns: the next ``n``, of dense ids."""
+class PackedSymbol(msgspec.Struct, array_like=True, gc=False):
+    """Where the trades of one symbol are in the columns: the next ``n``, of dense ids.
+
+    In JSON it is a list, in this order.
+    """
 
     symbol: str
     """The venue's own name."""
@@ -135,10 +139,11 @@ class PackedSymbol(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class PackedBatch(msgspec.Struct, omit_defaults=True, gc=False, tag_field="v", tag=2):
-    """Many trades in one record, as a backfill brings them: the same as a TradeBatch, packed.
+    """The same as a TradeBatch where no id is missing and no trade is flagged, in half the space.
 
-    A column holds the trades of all symbols, symbol after symbol, as little-endian integers of 4
-    or 8 bytes each (1 of ``side``) in base64. Times are told from ``from_ms``, ``last`` from its
+    A column holds the trades of all symbols, symbol after symbol: a list of numbers, or, where
+    there are very many as in a backfill, little-endian integers of 4 or 8 bytes each (1 of
+    ``side``) in base64, all columns alike. Times are told from ``from_ms``, ``last`` from its
     symbol's ``first``. ``schemas.packed`` reads and writes it.
     """
 
@@ -148,11 +153,11 @@ class PackedBatch(msgspec.Struct, omit_defaults=True, gc=False, tag_field="v", t
     recv_ns: Int64
     from_ms: Millis
     symbols: Annotated[list[PackedSymbol], Meta(min_length=1)]
-    ts: bytes
-    price: bytes
-    qty: bytes
-    side: bytes
-    last: bytes | None = None
+    ts: list[Millis] | bytes
+    price: list[Int64] | bytes
+    qty: list[Int64] | bytes
+    side: list[int] | bytes
+    last: list[Int64] | bytes | None = None
     """Where the venue aggregates: the last trade id inside each aggregate."""
 
 
@@ -173,32 +178,33 @@ class Trade(NamedTuple):
     uid: str = ""
 
 
-PACKED_FROM = 500  # trades of a record: fewer are read faster as lists
+BINARY_FROM = 500  # trades of a record: columns of fewer are read faster as lists
 _decoder = msgspec.json.Decoder(TradeBatch | PackedBatch)
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_batch(batch: TradeBatch, packed_from: int = PACKED_FROM) -> bytes:
-    """Return the record; one of many trades is packed where that is possible."""
-    if len(batch) >= packed_from:
-        from schemas.packed import pack  # noqa: PLC0415 - numpy only where it is needed
+def encode_batch(batch: TradeBatch, *, binary_from: int = BINARY_FROM) -> bytes:
+    """Return the record, packed where that is possible."""
+    from schemas.packed import pack  # noqa: PLC0415 - it imports from here
 
-        return _encode(pack(batch) or batch)
-    return _encode(batch)
+    return _encode(pack(batch, is_binary=len(batch) >= binary_from) or batch)
 
 
 def decode_batch(value: bytes) -> TradeBatch:
     """Read one record, whole or not at all; raise UnreadableBatch saying why."""
     batch = decode_any_batch(value)
     if isinstance(batch, PackedBatch):
-        from schemas.packed import Columns  # noqa: PLC0415
+        from schemas.packed import unpack  # noqa: PLC0415
 
-        return Columns(batch).unpack()
+        return unpack(batch)
     return batch
 
 
 def decode_any_batch(value: bytes) -> TradeBatch | PackedBatch:
-    """Read one record as it was written; raise UnreadableBatch. ``Columns`` checks a packed one."""
+    """Read one record as it was written; raise UnreadableBatch.
+
+    The columns of a packed one are checked by ``schemas.packed``.
+    """
     try:
         batch: TradeBatch | PackedBatch = _decoder.decode(value)
     except msgspec.MsgspecError as e:
@@ -206,23 +212,27 @@ def decode_any_batch(value: bytes) -> TradeBatch | PackedBatch:
     if isinstance(batch, PackedBatch):
         return batch
     for group in batch.symbols:
-        n = len(group.id)
-        if not (len(group.ts) == n == len(group.price) == len(group.qty) and n):
-            raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
-        side, flags, first, last = group.side, group.flags, group.first, group.last
-        if (side.__class__ is list and len(side) != n) or (
-            flags.__class__ is list and len(flags) != n
-        ):
-            raise UnreadableBatch(f"{group.symbol}: columns of different length")
-        if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
-            if first is None or last is None or not len(first) == len(last) == n:
-                raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
+        _check_columns(group)
         if group.ids != "dense" or group.uid is not None:
             _check_ids(group)
     # A second group would be taken for a repeat of the first: a symbol has one offset.
     if len({group.symbol for group in batch.symbols}) != len(batch.symbols):
         raise UnreadableBatch("a symbol has two groups")
     return batch
+
+
+def _check_columns(group: SymbolTrades) -> None:
+    n = len(group.id)
+    if not (len(group.ts) == n == len(group.price) == len(group.qty) and n):
+        raise UnreadableBatch(f"{group.symbol}: columns of different length, or empty")
+    sides, flags, first, last = group.sides(), group.flags, group.first, group.last
+    if len(sides) != n or (flags.__class__ is list and len(flags) != n):
+        raise UnreadableBatch(f"{group.symbol}: columns of different length")
+    if not SIDES.issuperset(sides):
+        raise UnreadableBatch(f"{group.symbol}: a side is neither 1 nor -1")
+    if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
+        if first is None or last is None or not len(first) == len(last) == n:
+            raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
 
 
 def _check_ids(group: SymbolTrades) -> None:

@@ -6,7 +6,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long one example takes depends on what else the machine does.
+hypothesis.settings.register_profile("fibstream", deadline=None)
+hypothesis.settings.load_profile("fibstream")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 FORMATS = {1: "<b", 4: "<i", 8: "<q"}  # by the bytes of a number
+PACKED_SYMBOL = ("symbol", "price_scale", "qty_scale", "n", "id", "first", "contract_size")
 
 
 class TradeRow(NamedTuple):
@@ -61,11 +62,12 @@ def _column(group: dict[str, Any], name: str, n: int) -> list[int]:
 
 def _unpacked(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the symbols of a packed record as those of any other."""
-    total = sum(group["n"] for group in batch["symbols"])
+    symbols = [dict(zip(PACKED_SYMBOL, told, strict=False)) for told in batch["symbols"]]
+    total = sum(group["n"] for group in symbols)
     names = [name for name in ("ts", "price", "qty", "side", "last") if batch.get(name)]
     columns = {name: _numbers(batch[name], total) for name in names}
     at = 0
-    for packed in batch["symbols"]:
+    for packed in symbols:
         n = packed["n"]
         group = packed | {name: told[at : at + n] for name, told in columns.items()}
         group["id"] = list(range(packed["id"], packed["id"] + n))
@@ -77,6 +79,8 @@ def _unpacked(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield group
 
 
-def _numbers(text: str, total: int) -> list[int]:
-    told = b64decode(text)
+def _numbers(column: list[int] | str, total: int) -> list[int]:
+    if isinstance(column, list):
+        return column
+    told = b64decode(column)
     return [number for (number,) in struct.iter_unpack(FORMATS[len(told) // total], told)]

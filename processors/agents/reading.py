@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from faust.types import TP
 
 from processors import metrics
 from processors.checkpoint import EXIT_LOST
@@ -23,6 +24,8 @@ from schemas.trades import UnreadableBatch
 
 logger = structlog.get_logger(__name__)
 
+# Folding a fetch may take seconds; so long may outputs, heartbeats and the watchdog wait for it.
+TURN_S = 0.02
 # A dead letter in base64 must pass any broker's default of 1 MB; the whole record is at its source.
 LETTER_BYTES_MAX = 600 << 10
 
@@ -49,23 +52,37 @@ async def _take(event: Any, topic: Topic, folds: Sequence[Fold], worker: Worker)
         # reading goes on is told by the changelog alone.
         event.ack()
         return
+    turn_ends_s = time.monotonic() + TURN_S
     for record in records:
+        if time.monotonic() > turn_ends_s:
+            await worker.give_way()
+            if worker.is_over:
+                return
+            if checkpoint.next_offset.get(tp) != record.offset:
+                event.ack()  # taken away meanwhile: whoever owns it now reads on
+                return
+            turn_ends_s = time.monotonic() + TURN_S
         checkpoint.next_offset[tp] = record.offset + 1
-        value = record.value or b""  # a tombstone has none
-        problem = ""
-        for fold in folds:
-            try:
-                fold.apply(topic, tp.partition, record.offset, value)
-            except (Unreadable, UnreadableBatch) as e:
-                problem = str(e)
-        if problem:
-            metrics.refused.inc()
-            source = f"{tp.topic}/{tp.partition}/{record.offset}"
-            checkpoint.put([Output(DEAD_LETTERS, b"", _dead_letter(problem, source, value))])
+        _apply(record, topic, tp, folds, worker)
     checkpoint.applied(event, len(records))
     metrics.records.inc(len(records))
     worker.notice()
     await worker.save_if_full()
+
+
+def _apply(record: Record, topic: Topic, tp: TP, folds: Sequence[Fold], worker: Worker) -> None:
+    value = record.value or b""  # a tombstone has none
+    problem = ""
+    for fold in folds:
+        try:
+            fold.apply(topic, tp.partition, record.offset, value)
+        except (Unreadable, UnreadableBatch) as e:
+            problem = str(e)
+    if problem:
+        metrics.refused.inc()
+        source = f"{tp.topic}/{tp.partition}/{record.offset}"
+        letter = Output(DEAD_LETTERS, b"", _dead_letter(problem, source, value))
+        worker.checkpoint.put([letter])
 
 
 async def _next_records(event: Any, worker: Worker) -> Sequence[Record]:

@@ -5,12 +5,13 @@ are told by (time, id). Only where ids have no order (``by_arrival``) they are t
 arrival); then trades and bars must be added in the order in which the trades came.
 """
 
+from operator import mul
 from typing import TYPE_CHECKING, NamedTuple
 
 from orjson import Fragment
 
 from schemas.klines import Quality
-from schemas.trades import BUY, Source, SymbolTrades
+from schemas.trades import BUY, Source
 
 if TYPE_CHECKING:
     from processors.engine.runs import Part
@@ -120,51 +121,55 @@ class Bar:
             self.buy_quote += quote
         self.rev = offset
 
-    def take_next(self, group: SymbolTrades, offset: int) -> None:
-        """Add the only trade of a group, which is not older than the youngest one here."""
-        price, qty, side = group.price[0], group.qty[0], group.side
+    def take_next(
+        self, ms: int, id_: int, price: int, qty: int, side: int, count: int, offset: int
+    ) -> None:
+        """Add one trade that is not older than the youngest one here."""
         self.close = price
         if price > self.high:
             self.high = price
         elif price < self.low:
             self.low = price
-        value = price * qty
+        quote = price * qty
         self.volume += qty
-        self.quote += value
-        if side == BUY or (side.__class__ is list and side[0] > 0):
+        self.quote += quote
+        if side > 0:
             self.buy_volume += qty
-            self.buy_quote += value
-        self.last_ms = group.ts[0]
-        self.last_id = group.id[0]
-        first, last = group.first, group.last
-        self.count += 1 if first is None or last is None else last[0] - first[0] + 1
+            self.buy_quote += quote
+        self.last_ms = ms
+        self.last_id = id_
+        self.count += count
         self.rev = offset
 
-    def take_in_order(self, group: SymbolTrades, offset: int) -> None:
-        """Add a whole group of which no trade is older than the youngest one here."""
-        sides = group.side
-        high, low = self.high, self.low
-        volume = quote = buy_volume = buy_quote = 0
-        is_buy = sides == BUY
-        for at, price in enumerate(group.price):
-            qty = group.qty[at]
-            value = price * qty
-            volume += qty
-            quote += value
-            if is_buy or (sides.__class__ is list and sides[at] > 0):
-                buy_volume += qty
-                buy_quote += value
-            if price > high:
-                high = price
-            elif price < low:
-                low = price
-        self.high, self.low, self.close = high, low, group.price[-1]
-        self.last_ms, self.last_id = group.ts[-1], group.id[-1]
+    def take_run(
+        self,
+        prices: list[int],
+        qtys: list[int],
+        sides: list[int] | int,
+        last: tuple[int, int],
+        count: int,
+        offset: int,
+    ) -> None:
+        """Add trades in order, none older than the youngest one here.
+
+        ``last`` are time and id of the last one; ``sides`` are 1 or -1.
+        """
+        quotes = list(map(mul, prices, qtys))
+        volume, quote = sum(qtys), sum(quotes)
+        if sides.__class__ is list:
+            # Bought less sold, and bought with sold, are both whole: so is half of their sum.
+            self.buy_volume += (volume + sum(map(mul, qtys, sides))) // 2
+            self.buy_quote += (quote + sum(map(mul, quotes, sides))) // 2
+        elif sides == BUY:
+            self.buy_volume += volume
+            self.buy_quote += quote
+        self.close = prices[-1]
+        self.high = max(self.high, *prices)
+        self.low = min(self.low, *prices)
         self.volume += volume
         self.quote += quote
-        self.buy_volume += buy_volume
-        self.buy_quote += buy_quote
-        self.count += group.trade_count()
+        self.last_ms, self.last_id = last
+        self.count += count
         self.rev = offset
 
     def add(self, part: "Part", offset: int) -> None:

@@ -17,8 +17,8 @@ from processors.engine.symbol import SymbolCandles
 from processors.engine.windows import CORRECTION_MS
 from processors.fold import Output, UnknownState
 from schemas.bars import BarSize
-from schemas.intervals import Interval, parse_interval
-from schemas.packed import Columns
+from schemas.intervals import MINUTE_MS, SECOND_MS, Interval, parse_interval
+from schemas.packed import Columns, Lists, lists_of
 from schemas.rules import VENUE_RULES, CandleRule, EmptyCandles, candle_rule
 from schemas.topics import TRADES, Topic
 from schemas.trades import PackedBatch, SymbolTrades, TradeBatch, decode_any_batch
@@ -28,6 +28,9 @@ SKEW_MS_MAX = 5_000
 HISTORY_MS = 10_000  # venues tell past trades on subscribing: those say nothing about clocks
 CLOSED_MAX = 2_000  # candles of a tick: the rest waits for the next one, 5 ms later
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
+
+
+Batch = TradeBatch | PackedBatch
 
 
 class Feed:
@@ -40,7 +43,7 @@ class Feed:
         self.skew_ms: float | None = None  # receive time less trade time, smoothed
 
     def observe(self, delay_ms: float) -> None:
-        """Learn from one live record how long after the trade we received it."""
+        """Learn from one live record how long after a trade in it we received it."""
         if self.skew_ms is None:
             self.skew_ms = max(-SKEW_MS_MAX, min(SKEW_MS_MAX, delay_ms))
             return
@@ -83,52 +86,67 @@ class Engine:
     def apply(self, topic: Topic, partition: int, offset: int, value: bytes) -> None:  # noqa: ARG002
         """Fold one record of the trades topic; raise UnreadableBatch."""
         batch = decode_any_batch(value)
-        if isinstance(batch, PackedBatch):
-            self._apply_packed(partition, offset, Columns(batch))
-        else:
+        if not isinstance(batch, PackedBatch):
             self.apply_batch(partition, offset, batch)
+        elif batch.ts.__class__ is list:
+            self._apply_lists(partition, offset, lists_of(batch))
+        else:
+            self._apply_columns(partition, offset, Columns(batch))
 
     def apply_batch(self, partition: int, offset: int, batch: TradeBatch) -> None:
         """Fold one record. Symbols that already hold this offset skip it."""
         feed = self._feed(partition, batch)
-        symbols, source = feed.symbols, batch.source
+        self._apply_groups(feed, partition, offset, batch, batch.symbols)
+        _observe(feed, batch, batch.symbols[0].ts[-1])
+
+    def _apply_groups(
+        self, feed: Feed, partition: int, offset: int, batch: Batch, groups: list[SymbolTrades]
+    ) -> None:
         recv_ms = batch.recv_ns // 1_000_000
-        for group in batch.symbols:
-            candles = symbols.get(group.symbol)
+        for group in groups:
+            candles = feed.symbols.get(group.symbol)
             if candles is None:
-                candles = symbols[group.symbol] = self._begin(partition, batch, group)
+                candles = feed.symbols[group.symbol] = self._begin(partition, batch, group)
             elif offset <= candles.offset:
                 continue
-            candles.apply(group, offset, source)
+            candles.apply(group, offset, batch.source)
             self._took(candles, partition, recv_ms, len(group.id))
-        if source == "live":
-            delay_ms = recv_ms - batch.symbols[0].ts[-1]
-            if delay_ms < HISTORY_MS:
-                feed.observe(delay_ms)
 
-    def _apply_packed(self, partition: int, offset: int, columns: Columns) -> None:
-        """Fold one packed record: what is in order by sums, the rest trade by trade."""
-        batch, parts = columns.batch, parts_of(columns)
-        if parts is None:
-            self.apply_batch(partition, offset, columns.unpack())
-            return
+    def _apply_lists(self, partition: int, offset: int, lists: Lists) -> None:
+        """Fold one packed record of lists: what goes on in order from them, the rest unpacked."""
+        batch = lists.batch
         feed = self._feed(partition, batch)
+        symbols = feed.symbols
+        recv_ms = batch.recv_ns // 1_000_000
+        start = 0
+        rest: list[SymbolTrades] = []
+        for group in batch.symbols:
+            candles = symbols.get(group.symbol)
+            if candles is None or candles.offset < offset:
+                if candles is not None and candles.apply_lists(lists, group, start, offset):
+                    self._took(candles, partition, recv_ms, group.n)
+                else:
+                    rest.append(lists.trades(group, start))
+            start += group.n
+        self._apply_groups(feed, partition, offset, batch, rest)
+        _observe(feed, batch, batch.from_ms + lists.ts[batch.symbols[0].n - 1])
+
+    def _apply_columns(self, partition: int, offset: int, columns: Columns) -> None:
+        """Fold one packed record of many: what is in order by sums, the rest trade by trade."""
+        is_short = any(interval.length_ms % MINUTE_MS for interval in self.has(partition))
+        batch, parts = columns.batch, parts_of(columns, SECOND_MS if is_short else MINUTE_MS)
+        feed = self._feed(partition, batch)
+        recv_ms = batch.recv_ns // 1_000_000
         rest: list[SymbolTrades] = []
         for at, group in enumerate(batch.symbols):
-            candles = feed.symbols.get(group.symbol)
-            if candles is not None and offset <= candles.offset:
-                continue
-            if (
-                candles is None
-                or not parts[at]
-                or not candles.apply_run(group, parts[at], offset, batch.source)
-            ):
-                rest.append(columns.trades(at))
-                continue
-            self._took(candles, partition, batch.recv_ns // 1_000_000, group.n)
-        if rest:
-            whole = TradeBatch(batch.exchange, batch.channel, batch.source, batch.recv_ns, rest)
-            self.apply_batch(partition, offset, whole)
+            candles, own = feed.symbols.get(group.symbol), parts and parts[at]
+            if candles is None or candles.offset < offset:
+                if candles and own and candles.apply_run(group, own, offset, batch.source):
+                    self._took(candles, partition, recv_ms, group.n)
+                else:
+                    rest.append(columns.trades(at))
+        self._apply_groups(feed, partition, offset, batch, rest)
+        _observe(feed, batch, int(columns.ts[columns.starts[1] - 1]))
 
     def _took(self, candles: SymbolCandles, partition: int, recv_ms: int, trades: int) -> None:
         """Close what the trades that were just folded have ended, and note what is due."""
@@ -349,11 +367,11 @@ class Engine:
         feeds = self._feeds.get(partition, {}).values()
         return {c.key: c for feed in feeds for c in feed.symbols.values()}
 
-    def _feed(self, partition: int, batch: TradeBatch | PackedBatch) -> Feed:
+    def _feed(self, partition: int, batch: Batch) -> Feed:
         feeds = self._feeds.setdefault(partition, {})
         return feeds.setdefault((batch.exchange, batch.channel), Feed())
 
-    def _begin(self, partition: int, batch: TradeBatch, group: SymbolTrades) -> SymbolCandles:
+    def _begin(self, partition: int, batch: Batch, group: SymbolTrades) -> SymbolCandles:
         intervals = self._intervals.setdefault(partition, self._wanted)
         rule = self._rule(batch.exchange)
         return SymbolCandles(
@@ -367,3 +385,9 @@ class Engine:
         for feeds in self._feeds.values():
             for feed in feeds.values():
                 yield from feed.symbols.values()
+
+
+def _observe(feed: Feed, batch: Batch, trade_ms: int) -> None:
+    delay_ms = batch.recv_ns // 1_000_000 - trade_ms
+    if batch.source == "live" and delay_ms < HISTORY_MS:
+        feed.observe(delay_ms)

@@ -1,4 +1,4 @@
-"""Runs: the trades of a packed record as sums by symbol and second, without a Python loop.
+"""Runs: the trades of a packed record as sums by symbol and span of time, without a Python loop.
 
 The arithmetic is that of 64-bit integers; where it could overflow there are no runs, and the caller
 folds the trades one by one.
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.intervals import SECOND_MS
 from schemas.packed import Columns
 from schemas.trades import BUY
 
@@ -18,7 +17,7 @@ _SUM_MAX = 2**62
 
 
 class Part(NamedTuple):
-    """The sums of the trades of one symbol in one second, in order of time and id."""
+    """The sums of the trades of one symbol in one second or minute, in order of time and id."""
 
     first_ms: int
     last_ms: int
@@ -35,10 +34,10 @@ class Part(NamedTuple):
     buy_quote: int
 
 
-def parts_of(columns: Columns) -> list[list[Part]] | None:
+def parts_of(columns: Columns, span_ms: int) -> list[list[Part]] | None:
     """Return the parts of every symbol; an empty list where its times step back. None: too large.
 
-    Ids are dense by the form of the record.
+    No part reaches beyond a multiple of ``span_ms``. Ids are dense by the form of the record.
     """
     price, qty, ts = columns.price, columns.qty, columns.ts
     largest = max(abs(int(qty.min())), abs(int(qty.max())))
@@ -46,10 +45,10 @@ def parts_of(columns: Columns) -> list[list[Part]] | None:
     if max(1, highest) * largest * len(ts) > _SUM_MAX:
         return None
     starts = np.array(columns.starts[:-1])
-    seconds = ts // SECOND_MS
+    spans = ts // span_ms
     is_start = np.empty(len(ts), dtype=np.bool_)
     is_start[0] = True
-    np.not_equal(seconds[1:], seconds[:-1], out=is_start[1:])
+    np.not_equal(spans[1:], spans[:-1], out=is_start[1:])
     is_start[starts] = True
     begins = np.flatnonzero(is_start)
     ends = np.append(begins[1:], len(ts)) - 1

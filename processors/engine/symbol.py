@@ -18,7 +18,8 @@ from processors.engine.recent import RecentIds, keys_of
 from processors.engine.runs import Part
 from processors.engine.windows import CORRECTION_MS, Windows
 from schemas.bars import BarSize
-from schemas.intervals import Interval
+from schemas.intervals import SECOND_MS, Interval
+from schemas.packed import Lists
 from schemas.rules import PLAIN, CandleRule
 from schemas.topics import symbol_key
 from schemas.trades import Flag, IdRule, PackedSymbol, Source, SymbolTrades
@@ -113,37 +114,82 @@ class SymbolCandles(Windows):
             and times[-1] < second.end_ms
             and second.source == source
         ):
+            count = group.trade_count()
             if n == 1:
-                second.take_next(group, offset)
+                (side,) = group.sides()
+                second.take_next(
+                    times[0], ids[0], group.price[0], group.qty[0], side, count, offset
+                )
             else:
-                second.take_in_order(group, offset)
+                last = times[-1], ids[-1]
+                second.take_run(group.price, group.qty, group.side, last, count, offset)
             if times[-1] > self.watermark_ms:
                 self.watermark_ms = times[-1]
         else:
             self._take_each(group, offset, source)
 
+    def apply_lists(self, lists: Lists, group: PackedSymbol, start: int, offset: int) -> bool:
+        """Fold the trades of a group, begun at ``start``, or say that it cannot be done so."""
+        if not self._follows(group):
+            return False
+        batch, ts, price, qty, side, last = lists
+        n, from_ms, source = group.n, batch.from_ms, batch.source
+        stop = start + n
+        first_ms, last_ms = from_ms + ts[start], from_ms + ts[stop - 1]
+        if n > 1:
+            times = ts[start:stop]
+            if times != sorted(times):
+                return False
+        seen, second = self.ids, self.second
+        self.offset = offset
+        id_ = group.id
+        seen.last_id, seen.last_ms = id_ + n - 1, last_ms
+        if (
+            second is None
+            or first_ms < second.last_ms
+            or last_ms >= second.end_ms
+            or second.source != source
+        ):
+            self._take_each(lists.trades(group, start), offset, source)
+            return True
+        count = n if last is None else last[stop - 1] + 1
+        if n == 1:
+            second.take_next(last_ms, id_, price[start], qty[start], side[start], count, offset)
+        else:
+            cut, end = slice(start, stop), (last_ms, id_ + n - 1)
+            second.take_run(price[cut], qty[cut], side[cut], end, count, offset)
+        if last_ms > self.watermark_ms:
+            self.watermark_ms = last_ms
+        return True
+
     def apply_run(
         self, group: PackedSymbol, parts: Sequence[Part], offset: int, source: Source
     ) -> bool:
-        """Fold trades that are summed by the second already, or say that it cannot be done so."""
-        seen = self.ids
+        """Fold trades that are summed already, or say that it cannot be done so."""
         first, last = parts[0], parts[-1]
-        if (
-            group.id != seen.last_id + 1
-            or seen.last_id < seen.first_id
-            or self.id_rule != "dense"
-            or group.price_scale != self.price_scale
-            or group.qty_scale != self.qty_scale
-            or first.first_ms < self.watermark_ms
-            or self.cuts is not None
-        ):
+        if not self._follows(group) or first.first_ms < self.watermark_ms:
             return False
+        seen = self.ids
         self.offset = offset
         seen.last_id, seen.last_ms = last.last_id, last.last_ms
+        gather = self._gather if self.short else self._gather_minute
         for part in parts:
-            self._gather(part.first_ms, source, offset).add(part, offset)
+            gather(part.first_ms, source, offset).add(part, offset)
             self.watermark_ms = part.last_ms
+        self.newest_ms = last.last_ms - last.last_ms % SECOND_MS
         return True
+
+    def _follows(self, group: PackedSymbol) -> bool:
+        """Say whether a packed group goes on where the ids end, in the scales that are known."""
+        seen = self.ids
+        return (
+            group.id == seen.last_id + 1
+            and seen.last_id >= seen.first_id
+            and self.id_rule == "dense"
+            and group.price_scale == self.price_scale
+            and group.qty_scale == self.qty_scale
+            and self.cuts is None
+        )
 
     def change_intervals(
         self, intervals: Sequence[Interval], donor: "SymbolCandles | None", known_from_ms: int

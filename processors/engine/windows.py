@@ -1,9 +1,9 @@
 """Windows: the bars of every interval of one symbol, and the second in which trades gather.
 
-The cost of a trade does not grow with the number of intervals: trades gather in one bar of a second
-(``second``), seconds in one bar of a minute (``minute``), and that is merged into the bars of whole
-minutes only when the minute ends or something is due. When it is merged changes no number: windows
-open with the first trade in them, and late or not is told by the watermark of the trades alone.
+The cost of a trade does not grow with the number of intervals: trades gather in one bar of a
+second, seconds in one of a minute, merged into the bars of whole minutes when it ends or something
+is due. When changes no number: windows open with the first trade in them, and late or not is told
+by the watermark of the trades alone.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,8 @@ FLAT_AT_ONCE_MAX = 60  # windows without a trade that the clock closes in one go
 class Windows:
     """The bars of one symbol.
 
-    ``touched`` (closed bars to send) and ``late`` (a span of time to recompute elsewhere, and under
-    which revision) hold what the caller must publish. ``by_arrival`` is the order of trades inside
-    a millisecond, see ``Bar``; about such bars nothing is ever proven.
+    The caller must publish ``touched`` (closed bars) and ``late`` (a span of time to recompute, and
+    under which revision). ``by_arrival`` is the order of trades inside a millisecond, see ``Bar``.
     """
 
     __slots__ = (
@@ -146,6 +145,20 @@ class Windows:
             self._open_windows(second)
         return second
 
+    def _gather_minute(self, at_ms: int, source: Source, offset: int) -> Bar:
+        """Return the bar of the minute of ``at_ms``; no trade is younger, all bars are long."""
+        self.merge_second()
+        if at_ms < self.closed_until_ms:  # as ``_hasten`` does
+            end_ms = at_ms - at_ms % SECOND_MS + SECOND_MS
+            self.long_close_ms = self.next_close_ms = min(self.next_close_ms, end_ms)
+        minute = self.minute
+        if minute is None or at_ms >= self.minute_end_ms or minute.source != source:
+            minute = Bar(at_ms - at_ms % MINUTE_MS, 0, source, offset, by_arrival=self.by_arrival)
+            self._open_windows(minute)
+            self.merge_minute()
+            self.minute = minute
+        return minute
+
     def _hasten(self, second: Bar) -> None:
         """Have a second that may correct what was sent merged when it ends."""
         if second.open_ms < self.newest_ms or second.open_ms < self.closed_until_ms:
@@ -187,8 +200,7 @@ class Windows:
         return close_ms
 
     def _take_each(self, group: SymbolTrades, offset: int, source: Source) -> None:
-        sides = group.side
-        first, last = group.first, group.last
+        sides, first, last = group.side, group.first, group.last
         for at, ms in enumerate(group.ts):
             side = sides if isinstance(sides, int) else sides[at]
             count = 1 if first is None or last is None else last[at] - first[at] + 1

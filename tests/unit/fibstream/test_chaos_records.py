@@ -13,12 +13,12 @@ SPANS = SymbolTrades(
 CONSTANT = SymbolTrades("C", 0, 0, [4], [1], [5], [6], BUY, flags=3, uid=["x"], ids="unique")
 
 
-@pytest.mark.parametrize("packed_from", [1, 100])
+@pytest.mark.parametrize("binary_from", [1, 100])
 @pytest.mark.parametrize("groups", [[PLAIN], [PLAIN, CONSTANT], [SPANS], [SPANS, SPANS]])
-def test_a_record_is_read_as_it_was_meant_packed_or_not(groups, packed_from):
+def test_a_record_is_read_as_it_was_meant_packed_or_not(groups, binary_from):
     batch = TradeBatch("x", "spot", "live", 1, groups)
-    value = read_json(encode_batch(batch, packed_from))
-    assert value["v"] == (1 if packed_from == 100 or CONSTANT in groups else 2)
+    value = read_json(encode_batch(batch, binary_from=binary_from))
+    assert value["v"] == (1 if CONSTANT in groups else 2)
     read = list(trade_rows(5, value))
     meant = list(rows(batch))
     for row, trade in zip(read, meant, strict=True):

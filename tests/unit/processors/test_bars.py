@@ -84,7 +84,9 @@ def test_a_group_in_order_is_taken_at_once(before, trades) -> None:
     trades = sorted(t._replace(id=t.id + 10**7, ts=max(t.ts, after)) for t in trades)
     trades.sort(key=lambda t: (t.ts, t.id))
     bar = bar_of(before)
-    bar.take_in_order(columns(trades), 3)
+    group = columns(trades)
+    last = group.ts[-1], group.id[-1]
+    bar.take_run(group.price, group.qty, group.side, last, group.trade_count(), 3)
     assert numbers(bar) == candles_of(before + trades, LENGTH)[0]
     assert bar.rev == 3
 

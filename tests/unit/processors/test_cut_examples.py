@@ -142,7 +142,7 @@ def test_a_packed_record_is_cut_like_any_other() -> None:
     for offset, first in enumerate((1, 6)):
         of = group("A", "dense", trades(*((first + n, first + n) for n in range(5))))
         one = batch(msgspec.structs.replace(of, first=None, last=None))
-        packed = encode_batch(one, packed_from=1)
+        packed = encode_batch(one, binary_from=1)
         assert isinstance(decode_any_batch(packed), PackedBatch)
         e.apply_batch(0, offset, one)
         other.apply(TRADES, 0, offset, packed)

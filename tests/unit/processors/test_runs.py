@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.engine.runs import parts_of
-from schemas.packed import Columns, pack
+from schemas.intervals import SECOND_MS
+from schemas.klines import Kline
+from schemas.packed import Columns, lists_of, pack, unpack
 from schemas.topics import TRADES
 from schemas.trades import (
     PackedBatch,
@@ -80,11 +82,18 @@ def told(fold: Fold, now_ms: int) -> dict[str, list]:
     return {topic: sorted(rows, key=lambda row: row.symbol) for topic, rows in found.items()}
 
 
-@given(streams())
-def test_a_packed_record_gives_the_candles_of_its_trades(stream) -> None:
+def latest(candles: list[Kline]) -> dict[tuple[str, int, int], Kline]:
+    """Return each candle at its highest revision."""
+    ranked = sorted(candles, key=lambda candle: candle.version)
+    return {(one.symbol, one.interval, one.timestamp): one for one in ranked}
+
+
+@pytest.mark.parametrize("binary_from", [1, 10**6])
+@given(stream=streams())
+def test_a_packed_record_says_what_its_trades_say_and_when(binary_from, stream) -> None:
     packed, plain = Fold(1_000, 60_000), Fold(1_000, 60_000)
     for offset, one in enumerate(stream):
-        value = encode_batch(one, packed_from=1)
+        value = encode_batch(one, binary_from=binary_from)
         assert isinstance(decode_any_batch(value), PackedBatch)
         packed.engine.apply(TRADES, 0, offset, value)
         plain.engine.apply_batch(0, offset, one)
@@ -94,15 +103,32 @@ def test_a_packed_record_gives_the_candles_of_its_trades(stream) -> None:
     assert told(packed, 10**6) == told(plain, 10**6)
 
 
-@given(streams())
-def test_what_is_packed_is_unpacked_the_same(stream) -> None:
+@pytest.mark.parametrize("lengths", [(1_000, 60_000), (60_000, 173 * 60_000), (90_000,)])
+@given(stream=streams(), clock_ms=st.lists(st.integers(0, 200_000), min_size=5, max_size=5))
+def test_a_packed_record_gives_the_same_candles_whatever_the_clock_closes(
+    lengths, stream, clock_ms
+) -> None:
+    packed, plain = Fold(*lengths), Fold(*lengths)
+    for offset, one in enumerate(stream):
+        packed.engine.apply(TRADES, 0, offset, encode_batch(one, binary_from=1))
+        plain.engine.apply_batch(0, offset, one)
+        for fold in (packed, plain):
+            fold.engine.tick(BASE_MS + clock_ms[offset], {0})
+    assert latest(packed.finish()) == latest(plain.finish())
+
+
+@pytest.mark.parametrize("binary_from", [1, 10**6])
+@given(stream=streams())
+def test_what_is_packed_is_unpacked_the_same(binary_from, stream) -> None:
     for one in stream:
-        assert decode_batch(encode_batch(one, packed_from=1)) == one
+        assert decode_batch(encode_batch(one, binary_from=binary_from)) == one
 
 
-def test_few_trades_stay_lists() -> None:
+def test_few_trades_are_packed_as_lists() -> None:
     one = batch(group("A", 1, BASE_MS, [(0, 1, 1, 1, 0)], aggregated=False))
-    assert isinstance(decode_any_batch(encode_batch(one)), TradeBatch)
+    packed = decode_any_batch(encode_batch(one))
+    assert isinstance(packed, PackedBatch)
+    assert packed.ts == [0]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +137,6 @@ def test_few_trades_stay_lists() -> None:
         {"flags": 2},
         {"ids": "unique"},
         {"id": [1, 3]},
-        {"side": [1, 0]},
         {"first": [1, 9], "last": [2, 9]},
     ],
 )
@@ -119,18 +144,18 @@ def test_trades_that_are_no_run_are_not_packed(change) -> None:
     one = group("A", 1, BASE_MS, [(0, 1, 1, 1, 0)] * 2, aggregated=False)
     for name, value in change.items():
         setattr(one, name, value)
-    assert pack(batch(one)) is None
-    assert decode_batch(encode_batch(batch(one), packed_from=1)) == batch(one)
+    assert pack(batch(one), is_binary=True) is None
+    assert decode_batch(encode_batch(batch(one), binary_from=1)) == batch(one)
 
 
 def test_numbers_whose_sums_could_overflow_are_folded_one_by_one() -> None:
     rows = [(1, 2**60, 2**60, 1, 0)] * 3
     one = batch(group("A", 1, BASE_MS, rows, aggregated=False))
-    packed = pack(one)
+    packed = pack(one, is_binary=True)
     assert packed is not None
-    assert parts_of(Columns(packed)) is None
+    assert parts_of(Columns(packed), SECOND_MS) is None
     fold = Fold(60_000)
-    fold.engine.apply(TRADES, 0, 0, encode_batch(one, packed_from=1))
+    fold.engine.apply(TRADES, 0, 0, encode_batch(one, binary_from=1))
     (candle,) = fold.finish()
     assert Fraction(candle.quote_volume) * 10**5 == 3 * 2**120
 
@@ -148,7 +173,30 @@ def test_numbers_whose_sums_could_overflow_are_folded_one_by_one() -> None:
 )
 def test_a_damaged_record_is_refused_whole(field, value) -> None:
     rows = [(1, 5, 5, 1, 0)] * 2
-    packed = pack(batch(group("A", 1, BASE_MS, rows, aggregated=True)))
+    packed = pack(batch(group("A", 1, BASE_MS, rows, aggregated=True)), is_binary=True)
     setattr(packed, field, value)
     with pytest.raises(UnreadableBatch):
         Columns(packed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ts", [1]),
+        ("price", b"\x00" * 8),
+        ("side", [1, 0]),
+        ("qty", [1, 2, 3]),
+        ("last", [3, 3]),
+        ("last", [-1, 3]),
+        ("last", [1, 2**63 - 1]),
+        ("from_ms", 9_999_999_999_999),
+    ],
+)
+def test_a_damaged_record_of_lists_is_refused_whole(field, value) -> None:
+    rows = [(1, 5, 5, 1, 0)] * 2
+    packed = pack(batch(group("A", 1, BASE_MS, rows, aggregated=True)), is_binary=False)
+    setattr(packed, field, value)
+    with pytest.raises(UnreadableBatch):
+        lists_of(packed)
+    with pytest.raises(UnreadableBatch):
+        unpack(packed)
