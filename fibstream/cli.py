@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from fibstream import intervals, stages, streams
+from fibstream import intervals, recovery, stages, streams
 from fibstream.bench import commands as bench
 from runtime.errors import Misconfigured, PipelineError
 from runtime.shutdown import exit_code
@@ -68,6 +68,28 @@ def topics() -> None:
 
     created = asyncio.run(create_topics(stages.deployed_settings()))
     typer.echo("\n".join(created) or "every topic exists")
+
+
+@app.command()
+def migrate(
+    cluster: Annotated[
+        str | None, typer.Option(help="Of the servers; else STREAMER_CLICKHOUSE_CLUSTER.")
+    ] = None,
+    shows: Annotated[bool, typer.Option("--print", help="Show the SQL, and run nothing.")] = False,
+) -> None:
+    """Make or upgrade the ClickHouse tables; stop the sinks first when they are large."""
+    from fibstream import migrate as migrations
+    from runtime.logs import configure_logging
+
+    settings = stages.checked_settings()
+    if cluster is not None:
+        settings = settings.model_copy(update={"clickhouse_cluster": cluster})
+    if shows:
+        typer.echo("\n".join(migrations.script(settings)))
+        return
+    configure_logging(settings, process="migrate")
+    applied = migrations.migrate(settings)
+    typer.echo("\n".join(applied) or "the tables are up to date")
 
 
 @app.command()
@@ -158,6 +180,75 @@ def reconcile(
 
 
 @app.command()
+def verify(
+    exchange: Annotated[str, typer.Option(help="Only its trades.")] = "",
+    channel: Annotated[str, typer.Option(help="Only spot, or linear.")] = "",
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this; several times.")] = None,
+    full: Annotated[
+        bool, typer.Option(help="From the beginning, whatever was trusted earlier.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Ask for open gaps again, and wait until they are closed.")
+    ] = False,
+    repair_within_s: Annotated[
+        float, typer.Option("--within", min=1, help="Seconds that --repair waits.")
+    ] = 600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Find the trust point of every symbol in the warehouse, and the ids that are missing.
+
+    Gaps are told on md.gaps.v1, each once, where STREAMER_KAFKA_BOOTSTRAP names a broker. Exit 1
+    while something is missing that may still be recovered.
+    """
+    from fibstream import verify as verifying
+    from sinks.integrity.warehouse import Scope
+
+    wanted = verifying.Wanted(
+        scope=Scope(exchange, channel, tuple(symbol or ())),
+        full=full,
+        repair=repair,
+        repair_within_s=repair_within_s,
+    )
+    report = stages.run_verify(stages.checked_settings(), wanted)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        Console().print(verifying.table(report))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command()
+def export(
+    symbol: Annotated[str, typer.Option(help="As the exchange names it.")],
+    to: Annotated[Path, typer.Option(help="FILE.parquet, .csv, .arrow or .duckdb")],
+    timeframe: Annotated[
+        str | None, typer.Option(help="173m, 1w@mon, or minutes; without it: trades.")
+    ] = None,
+    exchange: Annotated[str, typer.Option(help="Whose.")] = "binance",
+    channel: Annotated[str, typer.Option(help="linear or spot.")] = "linear",
+    start: Annotated[str | None, typer.Option(help="2026-01-31, or ms since 1970.")] = None,
+    end: Annotated[str | None, typer.Option(help="Not included.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of the gateway; else the settings'.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Read the embedded ClickHouse in it; its sink must be down.")
+    ] = None,
+    floats: Annotated[bool, typer.Option(help="Floats instead of exact decimals.")] = False,
+) -> None:
+    """Write candles of any interval, or trades, into a file."""
+    from fibstream.export import export as write
+    from fibstream.load import Asked
+
+    if url is None and data_dir is None:
+        settings = stages.checked_settings()
+        url = f"http://{settings.websocket_host}:{settings.websocket_port}"
+    span = {"start": start, "end": end}
+    asked = Asked.of(symbol, timeframe, exchange=exchange, channel=channel, **span)
+    numbers: Literal["float", "decimal"] = "float" if floats else "decimal"
+    rows = write(asked, to, url=url, data_dir=data_dir, numbers=numbers)
+    typer.echo(f"{rows} rows in {to}")
+
+
+@app.command()
 def chaos(
     minutes: Annotated[float, typer.Option(min=0.5, max=1_440, help="Of harm.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the schedule and of the exchanges.")] = 1,
@@ -165,7 +256,7 @@ def chaos(
     rate: Annotated[float, typer.Option(min=1, help="Trades a second, all together.")] = 400.0,
     exchanges: Annotated[str, typer.Option(help="Simulated side by side.")] = "binance,bybit",
     without: Annotated[
-        str, typer.Option(help="position-guard, awaiting, order: a worker that lacks it.")
+        str, typer.Option(help="position-guard, awaiting, order, fence: a worker that lacks it.")
     ] = "",
     self_test: Annotated[bool, typer.Option(help="Without each in turn: all must fail.")] = False,
     as_json: AsJson = False,
@@ -267,6 +358,9 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(doctors.exit_code(findings))
 
 
+app.command()(recovery.recover)
+app.command()(recovery.integrity)
+app.command()(recovery.backfill)
 app.add_typer(bench.app, name="bench")
 app.add_typer(streams.app, name="streams")
 app.add_typer(intervals.app, name="intervals")

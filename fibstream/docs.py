@@ -72,9 +72,13 @@ def described_schemas() -> dict[str, Schema]:
         records = vars(inspect.getmodule(topic.value))
         for name, definition in schemas[topic.name]["$defs"].items():
             meanings = _meanings(records[name])
-            for field in msgspec.structs.fields(records[name]):
-                if field.name in meanings:
+            for at, field in enumerate(msgspec.structs.fields(records[name])):
+                if "properties" in definition:
                     written = definition["properties"][field.encode_name]
+                else:  # a list: its places have no names of their own
+                    written = definition["prefixItems"][at]
+                    written["title"] = field.encode_name
+                if field.name in meanings:
                     written["description"] = meanings[field.name]
     return schemas
 
@@ -122,7 +126,10 @@ def _topics_page(schemas: dict[str, Schema]) -> Iterator[str]:
 def _fields_table(name: str, definition: Schema) -> Iterator[str]:
     yield f"**{name}**: {_prose(definition['description'])}\n"
     yield "| field | type | meaning |\n| --- | --- | --- |"
-    for field, form in definition["properties"].items():
+    fields = definition.get("properties") or {
+        form["title"]: form for form in definition["prefixItems"]
+    }
+    for field, form in fields.items():
         may_be_absent = "default" in form and "enum" not in form
         form_text = _type(form) + (", may be absent" if may_be_absent else "")
         yield _row(f"`{field}`", form_text, _prose(form.get("description", "")))

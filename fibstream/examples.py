@@ -24,10 +24,22 @@ from processors.venue.reconciliation import Reconciliations
 from schemas.bars import parse_bar_sizes
 from schemas.control import Control, IntervalControl
 from schemas.dead_letters import DeadLetter, encode_dead_letter
-from schemas.intervals import MINUTE_MS, SECOND_MS, Interval
+from schemas.integrity import Checked, IntegrityEnvelope, encode_integrity
+from schemas.intervals import DAY_MS, MINUTE_MS, SECOND_MS, Interval
 from schemas.klines import StreamGap, decode_klines
+from schemas.recovery import Backfill, Recovery, encode_progress
 from schemas.streams import StreamKey
-from schemas.topics import CONTROL, DEAD_LETTERS, GAPS, KLINES, RECONCILIATION, TRADES, VENUE_KLINES
+from schemas.topics import (
+    CONTROL,
+    DEAD_LETTERS,
+    GAPS,
+    INTEGRITY,
+    KLINES,
+    RECONCILIATION,
+    RECOVERY,
+    TRADES,
+    VENUE_KLINES,
+)
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
 from schemas.updates import VenueKline, VenueKlineUpdates, encode_updates
 
@@ -92,6 +104,9 @@ def example_records() -> dict[str, Sequence[bytes]]:
     examples: dict[str, Sequence[bytes]] = {name: (value,) for name, value in found.items()}
     stream_gap = _by_topic(_stream_gap())[GAPS.name]
     examples[GAPS.name] = (found[GAPS.name], stream_gap)
+    examples[TRADES.name] = (encode_batch(_without_dense_ids()), found[TRADES.name])
+    examples[INTEGRITY.name] = (_checked(),)
+    examples[RECOVERY.name] = _recovery()
     examples[RECONCILIATION.name] = (_compared(found[KLINES.name]),)
     interval = IntervalControl(interval="1w@mon", changed_ms=BEGIN_MS)
     examples[CONTROL.name] = (found[CONTROL.name], msgspec.json.encode(interval))
@@ -157,6 +172,69 @@ def _compared(klines: bytes) -> bytes:
     fold.apply(KLINES, 0, 0, klines)
     fold.apply(VENUE_KLINES, 0, 0, encode_updates(updates))
     return next(fold.outputs(BEGIN_MS, {0})).value
+
+
+def _recovery() -> Sequence[bytes]:
+    """Return a gap of eight ids of which one is left, and a backfill that has come two days far."""
+    gap = Recovery(
+        exchange="binance",
+        channel="linear",
+        symbol="BTCUSDT",
+        first_id=3_535_186_034,
+        last_id=3_535_186_041,
+        from_ms=BEGIN_MS,
+        to_ms=BEGIN_MS + 80 * SECOND_MS,
+        state="open",
+        left=[(3_535_186_035, 3_535_186_035)],
+        exhausted=["rest"],
+        trades=7,
+        rev=3,
+    )
+    today_ms = BEGIN_MS - BEGIN_MS % DAY_MS
+    backfill = Backfill(
+        exchange="binance",
+        channel="linear",
+        symbol="BTCUSDT",
+        from_ms=today_ms - 90 * DAY_MS,
+        to_ms=today_ms,
+        floor_ms=today_ms - 90 * DAY_MS,
+        reached_ms=today_ms - 2 * DAY_MS,
+        trades=2_431_790,
+    )
+    return encode_progress(gap), encode_progress(backfill)
+
+
+def _checked() -> bytes:
+    """Return what is kept of a day in which eight ids are missing."""
+    day_ms = BEGIN_MS - BEGIN_MS % DAY_MS
+    row = Checked(
+        symbol="BTCUSDT",
+        period="day",
+        period_ms=day_ms,
+        first_id=3_535_186_032,
+        last_id=3_535_186_042,
+        first_ms=BEGIN_MS,
+        last_ms=BEGIN_MS + 80 * SECOND_MS,
+        count=3,
+        duplicates=0,
+        gaps_count=8,
+        unrecoverable=0,
+        quality="gap",
+        trusted=False,
+        checked_ms=day_ms + 2 * DAY_MS,
+    )
+    return encode_integrity(IntegrityEnvelope("binance", "linear", [row]))
+
+
+def _without_dense_ids() -> TradeBatch:
+    """Return trades of a venue whose ids prove nothing: they are not packed."""
+    at_ms, uids = BEGIN_MS + 7, ["2f5c8f6e-5b1f-5d0c-9d5b-6a7f1c1f4f2e"]
+    trades = SymbolTrades(
+        *("BTCUSDT", 2, 3, [7_961_638_724], [at_ms], [2_814_520], [35], 1),
+        uid=uids,
+        ids="unique",
+    )
+    return TradeBatch("bybit", "linear", "live", (at_ms + 3) * 1_000_000, [trades])
 
 
 def _batch(ids: list[int], after_ms: list[int], price: list[int], qty: list[int]) -> TradeBatch:

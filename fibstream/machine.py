@@ -149,8 +149,15 @@ def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]
         )
         for exchange in exchanges
     ]
+    if plan.simulator is None:  # what a simulated exchange does wrong is there to be seen
+        readers += [
+            stage(f"recover-{exchange}", "recover", after=names, exchange=exchange)
+            for exchange in exchanges
+        ]
     if WAREHOUSE in consumers:  # nothing waits for it: it corrects what is long over
         readers.append(stage("recompute", "recompute", after=[f"sink-{WAREHOUSE}"]))
+        if plan.simulator is None:
+            readers.append(stage("integrity", "integrity", after=[f"sink-{WAREHOUSE}"]))
     return [*readers, *ingestors]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from fibstream.chaos import ChaosOptions
     from fibstream.demo import DemoOptions
+    from fibstream.verify import Wanted
     from ingest.recorder import RecordOptions
 
 Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
@@ -51,11 +52,11 @@ def checked_settings(**overrides: object) -> Settings:
     return settings
 
 
-def deployed_settings() -> Settings:
+def deployed_settings(**overrides: object) -> Settings:
     """Read the settings of a process that is deployed alone: it must be told where Kafka is."""
     from runtime.kafka import parse_bootstrap
 
-    settings = checked_settings()
+    settings = checked_settings(**overrides)
     if not settings.kafka_bootstrap:
         raise Misconfigured(
             "STREAMER_KAFKA_BOOTSTRAP",
@@ -122,6 +123,28 @@ def recompute() -> int:
     from processors.recompute.app import run
 
     return run_stage("recompute", run)
+
+
+def recover() -> int:
+    """Run the recovery of ``STREAMER_EXCHANGE``."""
+    from ingest.recovery.app import run
+
+    return run_stage("recover", run)
+
+
+def integrity() -> int:
+    """Run the search for missing trades in the warehouse, again and again."""
+    from sinks.integrity.app import run
+
+    return run_stage("integrity", run)
+
+
+def run_verify(settings: Settings, wanted: "Wanted") -> dict[str, Any]:
+    """Look for missing trades once; return the report."""
+    from fibstream.verify import verify
+
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process="verify")
+    return asyncio.run(verify(settings, wanted))
 
 
 def gateway() -> int:

@@ -36,11 +36,19 @@ def socket(settings: Settings, market: Market) -> Endpoint:
     return _endpoint(settings, market, "ws_url", ("ws", "wss"))
 
 
+def archive(settings: Settings, own: str) -> Endpoint:
+    """Return the base of the archive of files; raise Misconfigured if it is no http(s) URL."""
+    return _checked(settings, "exchange_archive_url", own, ("http", "https"))
+
+
 def _endpoint(
     settings: Settings, market: Market, suffix: str, schemes: tuple[str, str]
 ) -> Endpoint:
-    name = f"exchange_{market.channel}_{suffix}"
     own = market.rest_url if suffix == "rest_url" else market.socket_url
+    return _checked(settings, f"exchange_{market.channel}_{suffix}", own, schemes)
+
+
+def _checked(settings: Settings, name: str, own: str, schemes: tuple[str, str]) -> Endpoint:
     override = str(getattr(settings, name))
     endpoint = Endpoint(
         (override or own).rstrip("/"), f"STREAMER_{name.upper()}", is_override=bool(override)

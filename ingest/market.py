@@ -19,10 +19,15 @@ from ingest.status import StatusBoard
 from runtime.kafka import partition_for
 from runtime.settings import Settings
 from schemas.topics import TRADES, symbol_key
+from schemas.trades import Source as TradesSource
 
 
 def collector(
-    exchange: Exchange, market: Market, instruments: Sequence[Instrument], partitions: int
+    exchange: Exchange,
+    market: Market,
+    instruments: Sequence[Instrument],
+    partitions: int,
+    source: TradesSource = "live",
 ) -> Collector:
     """Return the collector of one market's trades over a topic of so many partitions."""
     return Collector(
@@ -31,6 +36,7 @@ def collector(
         partition_of=lambda symbol: partition_for(
             symbol_key(exchange.name, market.channel, symbol), partitions
         ),
+        source=source,
         ids=market.ids,
         scales={i.symbol: (i.price_scale, i.qty_scale) for i in instruments},
         contract_sizes={i.symbol: i.contract_size for i in instruments if i.contract_size != "1"},

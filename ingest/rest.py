@@ -34,6 +34,12 @@ class Unreachable(Retriable):
     """Nobody answers at the address."""
 
 
+class Refused(Misconfigured):
+    """The venue answers, and will never do what is asked: ``status`` says how it puts it."""
+
+    status: int = 0
+
+
 def open_client() -> httpx.AsyncClient:
     """Return a client that keeps its connections, for whoever asks again and again."""
     return httpx.AsyncClient(timeout=TIMEOUT_S, limits=CONNECTIONS)
@@ -157,4 +163,7 @@ def _refuse(response: httpx.Response, endpoint: Endpoint) -> None:
             reason += f": the venue wants no request for {pause_s:g} s"
         raise Retriable(reason, retry_after_s=pause_s)
     method = response.request.method
-    raise endpoint.wrong(f"answers {reason} to {method} {response.url.path}")
+    wrong = endpoint.wrong(f"answers {reason} to {method} {response.url.path}")
+    refused = Refused(wrong.setting, wrong.problem, remedy=wrong.remedy)
+    refused.status = status
+    raise refused

@@ -97,6 +97,25 @@ class Settings(BaseSettings):
         description="Windows without a trade: flat candles, none, or what the exchange does.",
     )
 
+    # -- recovery
+    recovery_rest_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Of the exchange's REST budget, for missed trades and the past.",
+    )
+    recovery_settle_ms: int = Field(
+        5_000,
+        ge=0,
+        le=3_600_000,
+        description="A gap that still changes is left alone for so long: late trades may fill it.",
+    )
+
+    # -- integrity
+    integrity_every_s: int = Field(
+        3_600, ge=1, description="Seconds between two looks for missing trades in the warehouse."
+    )
+
     # -- Kafka
     kafka_bootstrap: str = Field("", description="host:port,...; empty: the embedded broker.")
     kafka_topic_prefix: str = Field("", description="Put before every topic name.")
@@ -111,8 +130,54 @@ class Settings(BaseSettings):
     clickhouse_url: str = Field(
         "", description="http://user:password@host:8123/database; empty: chDB."
     )
+    clickhouse_cluster: str = Field(
+        "", description="Name of the cluster whose servers share the tables; empty: one server."
+    )
+    clickhouse_tables: Names = Field(
+        (
+            *("trades", "klines", "tickers", "books", "funding", "open_interest"),
+            *("liquidations", "gaps", "integrity"),
+        ),
+        description="Tables that are filled; also ticker_updates, book_updates: every raw update.",
+    )
+    clickhouse_ttl_trades_days: int = Field(
+        0, ge=0, le=36_500, description="Days that trades stay in ClickHouse; 0: for ever."
+    )
+    clickhouse_ttl_klines_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `klines`."
+    )
+    clickhouse_ttl_tickers_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `tickers`."
+    )
+    clickhouse_ttl_ticker_updates_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `ticker_updates`."
+    )
+    clickhouse_ttl_books_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `books`."
+    )
+    clickhouse_ttl_book_updates_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `book_updates`."
+    )
+    clickhouse_ttl_funding_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `funding`."
+    )
+    clickhouse_ttl_open_interest_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `open_interest`."
+    )
+    clickhouse_ttl_liquidations_days: int = Field(
+        0, ge=0, le=36_500, description="The same for the rows of `liquidations`."
+    )
     clickhouse_http_host: str = Field("127.0.0.1", description="Where chDB answers SQL over HTTP.")
     clickhouse_http_port: int = Field(0, ge=0, le=65_535, description="0: any free port.")
+    query_timeout_s: int = Field(
+        10, ge=1, le=30, description="Seconds that one question to the warehouse may take."
+    )
+    query_rows_max: int = Field(
+        500_000, ge=1, le=2_000_000, description="Rows of one CSV, Arrow or Parquet answer."
+    )
+    query_json_rows_max: int = Field(
+        10_000, ge=1, le=100_000, description="Rows of one JSON answer; the next page has more."
+    )
     redis_host: str = Field("", description="Empty: the embedded Redis.")
     redis_port: int = Field(6_379, ge=1, le=65_535, description="Port of STREAMER_REDIS_HOST.")
     redis_user: str = Field("", description="User on that Redis; empty: none.")
@@ -141,6 +206,9 @@ class Settings(BaseSettings):
     exchange_linear_ws_url: str = Field(
         "", description="WebSocket of the linear market; empty: the venue's own address."
     )
+    exchange_archive_url: str = Field(
+        "", description="Archive of past trades; empty: the venue's own address."
+    )
 
     # -- process
     data_dir: Path = Field(Path("data"), description="Embedded servers keep their data here.")
@@ -165,7 +233,7 @@ class Settings(BaseSettings):
     @field_validator(
         *("exchange_symbols", "stream_kinds", "kline_intervals", "process_agents"),
         "bars",
-        "enabled_consumers",
+        *("enabled_consumers", "clickhouse_tables"),
         mode="before",
     )
     @classmethod

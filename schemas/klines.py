@@ -140,7 +140,9 @@ class StreamGap(msgspec.Struct, frozen=True, kw_only=True):
     reason: GapReason
     """silent: acknowledged, and no data though the venue trades; hole, crossed, checksum: a book
     lost its chain, its best prices met, or it differs from the venue's own."""
-    state: Literal["found", "recovered"]
+    state: Literal["found", "recovered", "unrecoverable"]
+    """recovered: the stream is whole again, and, told once more, its trades are fetched too;
+    unrecoverable: they can no longer be had."""
     from_ms: int
     to_ms: int = 0
     """When it was whole again; 0 while it is not."""

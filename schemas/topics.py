@@ -10,13 +10,15 @@ import msgspec
 from schemas.bars import BarEnvelope
 from schemas.control import Control, InstrumentRow, IntervalControl, StreamStatus
 from schemas.dead_letters import DeadLetter
+from schemas.integrity import IntegrityEnvelope
 from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope, StreamGapEnvelope
 from schemas.recompute import RecomputeEnvelope
 from schemas.reconciliation import ReconciliationEnvelope
+from schemas.recovery import Backfill, Recovery
 from schemas.snapshots import BookSnapshotEnvelope, TickEnvelope, TickerSnapshotEnvelope
 from schemas.stats import MarketStatsEnvelope
 from schemas.streams import Kind
-from schemas.trades import TradeBatch
+from schemas.trades import PackedBatch, TradeBatch
 from schemas.updates import (
     BookUpdates,
     FundingUpdates,
@@ -63,6 +65,7 @@ def in_sync(replication: int) -> dict[str, str]:
 TRADES = Topic(
     name="md.trades.v1",
     value=TradeBatch,
+    also=(PackedBatch,),
     about="Trades as the exchange sent them, one record per exchange, partition and tick.",
 )
 TICKERS = Topic(
@@ -153,10 +156,25 @@ RECOMPUTE = Topic(
     value=RecomputeEnvelope,
     about="Candles that a recovered trade changed after their state was gone.",
 )
+RECOVERY = Topic(
+    name="md.recovery.v1",
+    value=Recovery,
+    also=(Backfill,),
+    about="How far the recovery of each gap, and each backfill, has come: a restart goes on there.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
 RECONCILIATION = Topic(
     name="md.reconciliation.v1",
     value=ReconciliationEnvelope,
     about="Our closed candles beside the exchange's own: equal, or what differs and why.",
+    retention_ms=30 * DAY_MS,
+)
+INTEGRITY = Topic(
+    name="md.integrity.v1",
+    value=IntegrityEnvelope,
+    about="Months and days of a symbol's trades in the warehouse: whole, or what is missing.",
     retention_ms=30 * DAY_MS,
 )
 CONTROL = Topic(
@@ -214,7 +232,9 @@ CATALOGUE = (
     TICKS,
     GAPS,
     RECOMPUTE,
+    RECOVERY,
     RECONCILIATION,
+    INTEGRITY,
     CONTROL,
     STREAMS,
     INSTRUMENTS,

@@ -32,6 +32,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--history", type=int, default=defaults.history_s, help="s of past trades")
     parser.add_argument("--history-max", type=int, default=defaults.history_s_max, help="s kept")
     parser.add_argument("--rows-max", type=int, default=defaults.rows_max, help="trades kept")
+    parser.add_argument(
+        "--past-days", type=int, default=defaults.past_days, help="days before the history"
+    )
+    parser.add_argument(
+        "--past-rate", type=float, default=defaults.past_trades_per_s, help="trades/s of a symbol"
+    )
+    parser.add_argument(
+        "--busy-past", type=int, default=defaults.busy_past_h, help="hours at its end"
+    )
+    parser.add_argument(
+        "--busy-rate", type=float, default=defaults.busy_trades_per_s, help="trades/s then"
+    )
+    parser.add_argument(
+        "--archive-lag", type=float, default=defaults.archive_lag_h, help="hours after a day's end"
+    )
     parser.add_argument("--tick-ms", type=int, default=defaults.tick_ms)
     return parser.parse_args()
 
@@ -52,6 +67,11 @@ def _options(arguments: argparse.Namespace) -> SimulatorOptions:
         history_s=arguments.history,
         history_s_max=arguments.history_max,
         rows_max=arguments.rows_max,
+        past_days=arguments.past_days,
+        past_trades_per_s=arguments.past_rate,
+        busy_past_h=arguments.busy_past,
+        busy_trades_per_s=arguments.busy_rate,
+        archive_lag_h=arguments.archive_lag,
         tick_ms=arguments.tick_ms,
     )
 

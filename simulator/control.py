@@ -1,14 +1,14 @@
 """The simulator's own questions under ``/sim``: what is true of a market, as of now."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from simulator.book import Levels
 from simulator.candles import Candle, fold
 from simulator.exchange import Exchange
 from simulator.faults import BadRequestError
 from simulator.inflict import GARBAGE, inflict
-from simulator.ledger import Ledger
+from simulator.ledger import Ledger, Row
 from simulator.numbers import decimal_text
 from simulator.symbols import Symbol
 
@@ -26,9 +26,10 @@ def trades(exchange: Exchange, query: Mapping[str, str]) -> Json:
     ledger = _ledger(exchange, query)
     limit = min(_int(query, "limit", 1_000), ROWS_MAX)
     wanted = _int(query, "from_row", _int(query, "from_id", 0))
-    low = max(wanted, ledger.first_kept_id)
-    part = ledger.copy(low, low + limit)
-    rows = part.rows(low, low + limit)
+    low = max(wanted, ledger.first_id)
+    rows = ledger.rows(low, low + limit)
+    kept_from = max(low, ledger.first_kept_id)
+    sent_ns = ledger.copy(kept_from, low + limit).sent_ns.tolist()
     dialect, symbol = exchange.dialect, ledger.symbol
     return {
         "row": [row.id for row in rows],
@@ -42,7 +43,7 @@ def trades(exchange: Exchange, query: Mapping[str, str]) -> Json:
         "first": [row.first for row in rows],
         "last": [row.last for row in rows],
         "count": [row.last - row.first + 1 for row in rows],
-        "sent_ns": part.sent_ns.tolist(),
+        "sent_ns": [0] * (len(rows) - len(sent_ns)) + sent_ns,
     }
 
 
@@ -52,12 +53,19 @@ async def klines(exchange: Exchange, query: Mapping[str, str]) -> list[Json]:
     length_ms = _int(query, "interval_ms", 60_000)
     if length_ms < 1:
         raise BadRequestError("interval_ms is at least 1")
-    from_ms, to_ms = _int(query, "from_ms", 0), _int(query, "to_ms", 2**62)
+    kept_ms = ledger.past.until_ms if ledger.past else 0  # the past is told to who asks for it
+    from_ms, to_ms = _int(query, "from_ms", kept_ms), _int(query, "to_ms", 2**62)
     low, high = ledger.id_at(from_ms), ledger.id_at(to_ms)
-    part = ledger.copy(low, high)
-    candles = await asyncio.to_thread(lambda: fold(part.rows(low, high), length_ms))
-    whole = [c for c in candles if c.open_ms >= ledger.complete_from_ms]
+    part = ledger.copy(max(low, ledger.first_kept_id), high)
+    part.past = ledger.past
+    candles = await asyncio.to_thread(lambda: fold(_each(part, low, high), length_ms))
+    whole = [c for c in candles if c.open_ms >= ledger.complete_from_ms or c.open_ms < kept_ms]
     return [_candle(exchange, part, candle) for candle in whole]
+
+
+def _each(ledger: Ledger, low: int, high: int) -> Iterator[Row]:
+    for at in range(low, high, ROWS_MAX):
+        yield from ledger.rows(at, min(at + ROWS_MAX, high))
 
 
 def _candle(exchange: Exchange, ledger: Ledger, candle: Candle) -> Json:

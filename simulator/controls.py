@@ -33,6 +33,8 @@ class Controls:
         try:
             if what == "state":
                 return self._state(query.get("exchange", ""))
+            if what == "archive":
+                return _json(self._simulator.archive.troubles.told())
             if what not in QUESTIONS:
                 return _json({"error": f"no such question: {what}"}, 404)
             exchange = self._exchange(query.get("exchange", ""), query.get("market", ""))
@@ -52,6 +54,8 @@ class Controls:
                 return self._tell_rate(request.query.get("trades_per_s", ""))
             case "fault":
                 return self._tell_fault(await request.read())
+            case "archive":
+                return self._tell_archive(await request.read())
             case what:
                 return _json({"error": f"no such switch: {what}"}, 404)
         return _json({"running": simulator.running})
@@ -92,6 +96,14 @@ class Controls:
             touched=touched,
         )
         return _json({"touched": touched})
+
+    def _tell_archive(self, body: bytes) -> web.Response:
+        troubles = self._simulator.archive.troubles
+        try:
+            troubles.change(body, self._simulator.markets)
+        except BadRequestError as e:
+            return _json({"error": str(e)}, 400)
+        return _json(troubles.told())
 
     def _exchange(self, name: str, market: str) -> Exchange:
         found = self._simulator.of(name or self._simulator.options.exchanges[0])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from simulator.archive.published import Published
 from simulator.book import Book
 from simulator.feeds import Feed, Stream
 from simulator.hub import Wrap
@@ -151,6 +152,13 @@ class Dialect(ABC):
     @abstractmethod
     def refuse(self, retry_after_s: int, *, is_banned: bool) -> Answer:
         """The answer to who asked too much, and (``is_banned``) asked on all the same."""
+
+    # -- files of the past
+
+    def archive(self, path: str, exchange: "Exchange") -> Published | None:
+        """Return the file at a path of the venue's archive, published yet or not."""
+        del path, exchange
+        return None
 
     # -- faults
 

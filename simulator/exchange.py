@@ -13,7 +13,8 @@ from simulator.hub import Hub
 from simulator.ledger import FillLedger, Ledger, Row
 from simulator.liquidations import Liquidations
 from simulator.options import SimulatorOptions
-from simulator.state import MarketState
+from simulator.past import DAY_MS, Past
+from simulator.state import HOUR_MS, MarketState
 
 HISTORY_STEP_MS = 1_000
 FIRST_TRADE_ID = 1_000_000
@@ -92,6 +93,23 @@ class Exchange:
         return state.read(now_ms)
 
     # -- the passing of time
+
+    def make_past(self, options: SimulatorOptions, opened_ms: int) -> None:
+        """Give every symbol a past, which ends where the history begins."""
+        until_ms = opened_ms - options.history_s * 1_000
+        from_ms = until_ms // DAY_MS * DAY_MS - options.past_days * DAY_MS
+        for ledger in self._by_index:
+            past = Past(
+                ledger.symbol,
+                f"{self.seed}:{ledger.symbol.name}:past",
+                from_ms=from_ms,
+                until_ms=until_ms,
+                busy_ms=options.busy_past_h * HOUR_MS,
+                rates=(options.past_trades_per_s, options.busy_trades_per_s),
+                first_id=ledger.first_kept_id,
+                is_by_fill=isinstance(ledger, FillLedger),
+            )
+            ledger.follow(past)
 
     def make_history(self, history_ms: int, opened_ms: int) -> None:
         """Trade the virtual past; nobody could listen then."""

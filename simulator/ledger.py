@@ -6,9 +6,10 @@ there are too many.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Self
 
+from simulator.past import Past, Stretch
 from simulator.symbols import Symbol
 
 
@@ -26,11 +27,15 @@ class Row(NamedTuple):
     """Of the insurance fund: takes a trade id, and belongs to no candle."""
 
 
+_COLUMNS = Stretch.__slots__  # those of a row, in its order
+
+
 class Ledger:
     """Rows of one symbol of a market whose canonical rows are aggregates."""
 
     def __init__(self, symbol: Symbol, *, next_id: int, next_trade_id: int) -> None:
         self.symbol = symbol
+        self.past: Past | None = None
         self.first_kept_id = next_id
         self.next_trade_id = next_trade_id
         self.complete_from_ms = 0  # rows before this time may have been forgotten
@@ -50,6 +55,17 @@ class Ledger:
         """The id that the next row will get."""
         return self.first_kept_id + len(self.ts_ms)
 
+    @property
+    def first_id(self) -> int:
+        """The id of the oldest row that can be told."""
+        return self.past.first_id if self.past else self.first_kept_id
+
+    def follow(self, past: Past) -> None:
+        """Begin where a past ends; nothing was traded yet."""
+        self.past = past
+        self.first_kept_id = past.next_id
+        self.next_trade_id = past.next_id if past.is_by_fill else past.next_id * 2
+
     def append(self, ts_ms: int, price: int, qty: int, side: int, trades: int) -> Row:
         """Add a row of ``trades`` trades."""
         first = self.next_trade_id
@@ -64,21 +80,39 @@ class Ledger:
         return Row(self.next_id - 1, ts_ms, price, qty, side, first, first + trades - 1)
 
     def rows(self, from_id: int, until_id: int) -> list[Row]:
-        """Kept rows of [from_id, until_id)."""
+        """Rows of the past and kept rows of [from_id, until_id)."""
         low = max(from_id - self.first_kept_id, 0)
         high = max(until_id - self.first_kept_id, low)
+        before = self._past_rows(from_id, until_id)
         ids = range(self.first_kept_id + low, self.next_id)
         columns = (self.ts_ms, self.price, self.qty, self.side, self.first, self.trades)
-        return [
+        return before + [
             Row(row_id, ts_ms, price, qty, side, first, first + trades - 1)
             for row_id, ts_ms, price, qty, side, first, trades in zip(
                 ids, *(column[low:high] for column in columns), strict=False
             )
         ]
 
+    def _past_rows(self, from_id: int, until_id: int) -> list[Row]:
+        if self.past is None or from_id >= self.past.next_id:
+            return []
+        return [
+            Row(*cells)
+            for part in self.past.columns(from_id, until_id)
+            for cells in zip(*(getattr(part, name).tolist() for name in _COLUMNS), strict=True)
+        ]
+
     def id_at(self, ts_ms: int) -> int:
-        """The id of the first kept row at ``ts_ms`` or later."""
+        """The id of the first row at ``ts_ms`` or later."""
+        if self.past and ts_ms < self.past.until_ms:
+            return self.past.id_at(ts_ms)
         return self.first_kept_id + bisect_left(self.ts_ms, ts_ms)
+
+    def row_of_trade(self, trade_id: int) -> int:
+        """The id of the row that holds a trade, or of the one before where none does."""
+        if self.past and self.past.row_of_trade(trade_id) < self.past.next_id:
+            return self.past.row_of_trade(trade_id)
+        return self.first_kept_id + max(bisect_right(self.first, trade_id) - 1, 0)
 
     def copy(self, from_id: int, until_id: int) -> Self:
         """The rows of [from_id, until_id) apart from all changes to come: for another thread."""
@@ -132,6 +166,11 @@ class FillLedger(Ledger):
         self.first_aggregate_id = next_id // 2
         self.starts = array("q")  # the row id that opens each aggregate
 
+    def follow(self, past: Past) -> None:
+        """Begin where a past ends, whose aggregates are two rows each."""
+        super().follow(past)
+        self.first_aggregate_id = past.next_id // 2
+
     def open_aggregate(self) -> int:
         """The next row begins a new aggregate, whose id is the answer."""
         self.starts.append(self.next_id)
@@ -146,7 +185,7 @@ class FillLedger(Ledger):
         """Kept aggregates of [from_id, until_id), summed from their rows."""
         low = max(from_id - self.first_aggregate_id, 0)
         high = min(until_id - self.first_aggregate_id, len(self.starts))
-        found = []
+        found = self._past_aggregates(from_id, until_id)
         for at in range(low, high):
             end = self.starts[at + 1] if at + 1 < len(self.starts) else self.next_id
             rows = self.rows(self.starts[at], end)
@@ -156,8 +195,19 @@ class FillLedger(Ledger):
             )
         return found
 
+    def _past_aggregates(self, from_id: int, until_id: int) -> list[Row]:
+        rows = self._past_rows(from_id * 2, until_id * 2)
+        if rows and rows[0].id % 2:
+            raise AssertionError("an aggregate of the past begins at an even row")
+        return [
+            one._replace(id=one.id // 2, qty=one.qty + other.qty, last=other.last)
+            for one, other in zip(rows[::2], rows[1::2], strict=True)
+        ]
+
     def aggregate_at(self, ts_ms: int) -> int:
-        """The id of the first kept aggregate at ``ts_ms`` or later."""
+        """The id of the first aggregate at ``ts_ms`` or later."""
+        if self.past and ts_ms < self.past.until_ms:
+            return self.past.id_at(ts_ms) // 2
         return self.first_aggregate_id + bisect_left(self.starts, self.id_at(ts_ms))
 
     def forget(self, rows: int) -> int:

@@ -7,7 +7,15 @@ from runtime.errors import Misconfigured
 CHANNELS = ("spot", "linear")
 EXCHANGES = ("binance", "bybit", "okx", "hyperliquid", "kraken")
 TRADES_PER_S_MAX = 200_000.0
-FLAGS = {"trades_per_s": "--rate", "history_s": "--history", "history_s_max": "--history-max"}
+FLAGS = {
+    "trades_per_s": "--rate",
+    "history_s": "--history",
+    "history_s_max": "--history-max",
+    "past_trades_per_s": "--past-rate",
+    "busy_past_h": "--busy-past",
+    "busy_trades_per_s": "--busy-rate",
+    "archive_lag_h": "--archive-lag",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +36,13 @@ class SimulatorOptions:
     # How much truth is kept: the older or the surplus part is forgotten, and said to be.
     history_s_max: int = 3_600
     rows_max: int = 8_000_000
+    # Before the history, made when it is looked at: so many whole days, the last hours busier.
+    past_days: int = 0
+    past_trades_per_s: float = 0.02  # of each symbol
+    busy_past_h: int = 0
+    busy_trades_per_s: float = 5.0
+    archive_lag_h: float = 8.0
+    linear_horizon_h: float = 24.0  # how far back Binance's USD-M aggTrades reach; 0: all of it
     tick_ms: int = 10
     insurance_fund_share: float = 0.0005
     liquidations_per_s: float = 0.2  # of each linear market
@@ -49,6 +64,12 @@ class SimulatorOptions:
             ("history_s", 0, self.history_s_max),
             ("history_s_max", 1, 86_400),
             ("rows_max", 1_000, 50_000_000),
+            ("past_days", 0, 3_000),
+            ("past_trades_per_s", 0, 100),
+            ("busy_past_h", 0, 72),
+            ("busy_trades_per_s", 0, 1_000),
+            ("archive_lag_h", 0, 1_000),
+            ("linear_horizon_h", 0, 100_000),
             ("tick_ms", 1, 1_000),
             ("insurance_fund_share", 0, 0.5),
             ("liquidations_per_s", 0, 1_000),

@@ -11,6 +11,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from simulator.archive.tree import Tree
 from simulator.controls import Controls
 from simulator.dialect import Answer, Asked
 from simulator.exchange import Exchange
@@ -45,6 +46,7 @@ class Simulator:
             )
             for dialect in found
         }
+        self.archive = Tree(self.options.archive_lag_h)
         self._attempts_s: dict[str, deque[float]] = {
             dialect.exchange: deque(maxlen=dialect.rules.attempts_max) for dialect in found
         }
@@ -68,11 +70,14 @@ class Simulator:
         """Make the history, listen, and trade."""
         self._opened_ms = _now_ms()
         for exchange in self.markets.values():
+            if self.options.past_days:
+                exchange.make_past(self.options, self._opened_ms)
             exchange.make_history(self.options.history_s * 1_000, self._opened_ms)
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         controls = Controls(self)
         app.router.add_get("/sim/{what}", controls.ask)
         app.router.add_post("/sim/{what}", controls.tell)
+        app.router.add_get("/archive/{exchange}/{path:.*}", self._archived)
         app.router.add_route("*", "/{exchange}/{market}/{path:.*}", self._venue)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -106,6 +111,7 @@ class Simulator:
                     connection.transport.close()
         if self._runner:
             await self._runner.cleanup()
+        self.archive.close()
         log.info("simulator_stopped", trades=sum(e.rows_total for e in self.markets.values()))
 
     async def clock(self) -> None:
@@ -117,6 +123,10 @@ class Simulator:
         """The base URL of a market, for ``kind`` "ws" or "rest"."""
         scheme = "ws" if kind == "ws" else "http"
         return f"{scheme}://{self.options.host}:{self.port}/{exchange}/{market}"
+
+    def archive_url(self, exchange: str = "binance") -> str:
+        """The base URL of an exchange's archive of files."""
+        return f"http://{self.options.host}:{self.port}/archive/{exchange}"
 
     # -- time
 
@@ -144,6 +154,7 @@ class Simulator:
             "delivered": {market: e.delivery.rows_delivered for market, e in every},
             "messages": {market: dict(e.delivery.messages) for market, e in every},
             "kept": {market: e.rows_kept for market, e in every},
+            "past": {market: _past(e) for market, e in every},
             "connections": {market: len(e.hub.connections) for market, e in every},
         }
 
@@ -186,6 +197,11 @@ class Simulator:
             return web.Response(status=404)
         return await Session(exchange, opening).serve(request)
 
+    async def _archived(self, request: web.Request) -> web.StreamResponse:
+        where = request.match_info
+        exchanges = list(self.of(where["exchange"]).values())
+        return await self.archive.answer(request, exchanges, "/" + where["path"], _now_ms())
+
     def _too_many_attempts(self, exchange: str) -> bool:
         now_s = asyncio.get_running_loop().time()
         window = self._attempts_s[exchange]
@@ -193,6 +209,15 @@ class Simulator:
             return True
         window.append(now_s)
         return False
+
+
+def _past(exchange: Exchange) -> dict[str, object]:
+    """First row, the row after the last, and the time of each symbol's past."""
+    return {
+        name: [past.first_id, past.next_id, past.from_ms, past.until_ms]
+        for name, ledger in exchange.ledgers.items()
+        if (past := ledger.past)
+    }
 
 
 async def _rest(exchange: Exchange, request: web.Request, path: str) -> web.Response:

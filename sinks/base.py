@@ -63,7 +63,10 @@ class Sink(Protocol):
 
     name: str
     topics: Sequence[Topic]
-    limits: BatchLimits
+
+    @property
+    def limits(self) -> BatchLimits:
+        """Return the limits of the next batch; asked before each one."""
 
     async def open(self) -> None:
         """Reach the store and prepare it; raise Misconfigured when it cannot be reached."""

@@ -42,7 +42,7 @@ class KafkaLog:
 
     def __init__(self, sink: Sink, settings: Settings) -> None:
         self._name = sink.name
-        self._limits = sink.limits
+        self._sink = sink
         self._prefix = settings.kafka_topic_prefix
         self._topics = {self._prefix + topic.name: topic.name for topic in sink.topics}
         self._consumer = AIOKafkaConsumer(
@@ -76,7 +76,7 @@ class KafkaLog:
 
     async def next_batch(self) -> Batch | None:
         """Return what came until a limit was reached, or None after a quiet moment."""
-        limits = self._limits
+        limits = self._sink.limits
         records: list[Record] = []
         next_offsets: dict[tuple[str, int], int] = {}
         wait_ms, room_bytes, room_records = POLL_MS, limits.bytes_max, limits.records_max

@@ -1,7 +1,7 @@
 """Streams whose rows the operator keeps out of a store: rows are left out, and counted.
 
-The rows of a raw topic go by the stream that they are; candles and prices go by the trades that
-they are made of.
+The rows of a raw topic go by the stream that they are, snapshots too; candles and prices go by the
+trades that they are made of.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ from runtime.follow import Follower
 from runtime.settings import Settings
 from schemas.control import Control, decode_control, is_interval_key
 from schemas.streams import Kind, StreamKey, stream_key
-from schemas.topics import CONTROL, KLINES, PRICES, RAW
+from schemas.topics import BOOK_SNAPSHOTS, CONTROL, KLINES, PRICES, RAW, TICKER_SNAPSHOTS
+from schemas.trades import UnreadableBatch, decode_batch, encode_batch
 from sinks import metrics, topics
 from sinks.base import Batch, Record
 
@@ -29,7 +30,8 @@ Muted = Mapping[tuple[Kind, str, str], set[str]]
 
 # Candles of the past are as true as they were: what is derived stays in the database.
 KINDS: Mapping[Knob, Mapping[str, Kind]] = {
-    "db_writes_enabled": {topic.name: kind for kind, topic in RAW.items()},
+    "db_writes_enabled": {topic.name: kind for kind, topic in RAW.items()}
+    | {TICKER_SNAPSHOTS.name: "tickers", BOOK_SNAPSHOTS.name: "books"},
     "redis_publishes_enabled": {KLINES.name: "trades", PRICES.name: "trades"},
 }
 
@@ -134,12 +136,24 @@ def strip(value: bytes, kind: Kind, muted: Muted) -> tuple[bytes, int]:
         if not symbols:
             return value, 0
         fields = _rows(value)
-        name = "symbols" if "symbols" in fields else "data"
-        rows = _list(fields[name])
+        if "symbols" in fields:
+            return _strip_trades(value, symbols)
+        rows = _list(fields["data"])
         kept = [row for row in rows if _named(row).symbol not in symbols]
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, UnreadableBatch, KeyError):
         return value, 0
     if len(kept) == len(rows):
         return value, 0
-    fields[name] = msgspec.Raw(_encode(kept))
+    fields["data"] = msgspec.Raw(_encode(kept))
     return (_encode(fields) if kept else b""), len(rows) - len(kept)
+
+
+def _strip_trades(value: bytes, symbols: set[str]) -> tuple[bytes, int]:
+    """Leave groups of trades out; the columns of a packed record are those of all its groups."""
+    batch = decode_batch(value)
+    kept = [group for group in batch.symbols if group.symbol not in symbols]
+    left_out = len(batch.symbols) - len(kept)
+    if not left_out:
+        return value, 0
+    batch.symbols = kept
+    return (encode_batch(batch) if kept else b""), left_out

@@ -27,6 +27,13 @@ WRITE = Histogram(
     ["sink"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+TABLE_ROWS = Counter("fibstream_sink_table_rows", "Rows inserted, repeated ones too.", ["table"])
+TABLE_INSERT = Histogram(
+    "fibstream_sink_table_insert_seconds",
+    "One insert of a batch's rows into one table.",
+    ["table"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 DELAY = Histogram(
     "fibstream_sink_delay_seconds",
     "From a record's entry into Kafka to the store, of each batch's oldest record.",

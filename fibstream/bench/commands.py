@@ -57,6 +57,8 @@ def peers(
     only: Annotated[
         str, typer.Option(help="Of confluent,aiokafka,streams-eos,streams-alo,quix.")
     ] = "",
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="There and back: A B B A.")] = 2,
+    within_s: Annotated[float, typer.Option("--within", min=10, help="Seconds each.")] = 300.0,
 ) -> None:
     """Quix Streams, Kafka Streams and bare loops beside our worker, on the same trades."""
     from fibstream.bench.peers import Load
@@ -65,7 +67,13 @@ def peers(
     if shape not in ("bulk", "live"):
         raise Misconfigured("--shape", f"{shape!r} is none", remedy="bulk or live")
     names = tuple(name for name in only.split(",") if name)
-    load = Load(trades=trades, shape="bulk" if shape == "bulk" else "live", only=names)
+    load = Load(
+        trades=trades,
+        shape="bulk" if shape == "bulk" else "live",
+        only=names,
+        rounds=rounds,
+        within_s=within_s,
+    )
     _end(asyncio.run(measure(_quiet_settings(), load)), as_json=as_json)
 
 
@@ -163,6 +171,20 @@ def ingest(
     ticks = tuple(float(text) / 1_000 for text in ticks_ms.split(",") if text)
     load = Load(trades_per_s=rate, run_for_s=run_for_s, ticks_s=ticks, with_worker=worker)
     _tell(uvloop.run(measure(_quiet_settings(), load)), as_json=as_json)
+
+
+@app.command()
+def warehouse(
+    as_json: AsJson = False,
+    trades: Annotated[int, typer.Option(min=1_000_000, help="Of 100 symbols in a month.")] = (
+        10_000_000
+    ),
+) -> None:
+    """From the trades topic into ClickHouse on one core, then what is asked of it."""
+    from fibstream.bench.warehouse import Load
+    from fibstream.bench.warehouse import bench_warehouse as measure
+
+    _end(asyncio.run(measure(_quiet_settings(), Load(trades=trades))), as_json=as_json)
 
 
 def _quiet_settings() -> Settings:

@@ -1,13 +1,16 @@
 """The trades that every peer gets, in both forms, and the candles that they must make of them.
 
-``envelope`` is a record of md.trades.v1. ``plain`` is what suits other engines best: rows of one
-symbol in decimal numbers, 100 a record, keyed by symbol, stamped with the time of the first.
+``envelope`` is a record of md.trades.v1 in its oldest form: columns in lists, read by any decoder.
+``plain`` is what suits other engines best: rows of one symbol in decimal numbers, 100 a record,
+keyed by symbol, stamped with the time of the first.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from schemas.trades import SymbolTrades
+import orjson
+
+from schemas.trades import SymbolTrades, TradeBatch
 
 MINUTE_MS = 60_000
 PRICE_SCALE = 2
@@ -32,6 +35,27 @@ def plain(group: SymbolTrades) -> bytes:
     return (
         f'{{"exchange":"binance","channel":"linear","data_type":"trades","data":[{rows}]}}'.encode()
     )
+
+
+def unpacked(batch: TradeBatch) -> bytes:
+    """Return the record of a batch in lists, however large it is."""
+    symbols = [
+        {
+            "symbol": group.symbol,
+            "price_scale": group.price_scale,
+            "qty_scale": group.qty_scale,
+            "id": group.id,
+            "ts": group.ts,
+            "price": group.price,
+            "qty": group.qty,
+            "side": group.side,
+            "first": group.first,
+            "last": group.last,
+        }
+        for group in batch.symbols
+    ]
+    head = {"v": 1, "exchange": batch.exchange, "channel": batch.channel, "source": batch.source}
+    return orjson.dumps({**head, "recv_ns": batch.recv_ns, "symbols": symbols})
 
 
 def fold(candles: Candles, group: SymbolTrades) -> None:

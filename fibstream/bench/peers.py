@@ -1,50 +1,44 @@
 """``fibstream bench peers``: other engines and bare loops beside our worker, on the same trades.
 
-One run, one broker, one after the other; rate and CPU are those of the second half of the trades,
-when a JVM is warm. Nobody is fast by losing: each one's candles are compared with a plain fold.
+One run and one broker, one after the other, every second round backwards, so that a machine that
+gets slower makes no ratio. Nobody is fast by losing: all candles are compared with a plain fold.
 """
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-
 from fibstream.bench import peer_parts
-from fibstream.bench.broker import own_broker, producing
-from fibstream.bench.load import Shape, records
-from fibstream.bench.peer_trades import (
-    MINUTE_MS,
-    PRICE_SCALE,
-    QTY_SCALE,
-    Candles,
-    differences,
-    fold,
-    plain,
-    read,
+from fibstream.bench.broker import own_broker
+from fibstream.bench.load import Shape
+from fibstream.bench.peer_trades import differences, read
+from fibstream.bench.peers_load import (
+    ENVELOPE,
+    FULL,
+    PARTITIONS,
+    PLAIN,
+    SHORT,
+    Truth,
+    clear,
+    produce,
 )
-from fibstream.bench.processor import run_worker
-from fibstream.topics import create_topics
+from fibstream.bench.peers_run import PeerFailed, run_ours, run_peer
 from runtime.errors import Misconfigured
-from runtime.kafka import TopicSpec, ensure_topics
 from runtime.settings import Settings
-from runtime.tether import tethered
-from schemas.klines import Kline, decode_klines
-from schemas.topics import KLINES, TRADES
 
-PARTITIONS = 4
-PLAIN = "peers.trades"
-PEER_WITHIN_S = 600.0
 QUIX_SHARE = 8  # it takes an eighth of the trades: it needs seconds where others need a tenth
-HALF = 0.5
-FULL, SHORT = "full.", "short."
 OURS = {"fibstream 1": ("1m",), "fibstream 8": ("1s", "1m", "5m", "15m", "1h", "4h", "1D", "173m")}
+FORMS = {
+    "plain": "rows of one symbol in decimal numbers, 100 a record, keyed by symbol",
+    "envelope": "our records as version 1: columns in lists, many symbols a record, no key",
+    "by-hand": "envelope, without a repartition and without telling anybody",
+    "fibstream": "md.trades.v1 as our ingestors write it, packed where a record is large",
+}
+
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +56,15 @@ class Peer:
         """The name under which it is reported."""
         return f"{self.name}, {self.form}"
 
+    def command(self) -> list[str]:
+        """Return its command, its parts fetched; raise Misconfigured where they cannot be had."""
+        if self.guarantee:
+            # Room for its heap and caches; the serial collector is the cheapest on two cores.
+            return [*peer_parts.java("-Xmx2g", "-XX:+UseSerialGC"), self.script]
+        return [str(peer_parts.python()), str(peer_parts.SCRIPTS / self.script)]
 
-_FORMS = ("plain", "envelope")
+
+_FORMS = (PLAIN, ENVELOPE)
 _GUARANTEES = {"eos": "exactly_once_v2", "alo": "at_least_once"}
 PEERS = (
     *(Peer(name="confluent", script="loop_confluent.py", form=form) for form in _FORMS),
@@ -75,19 +76,24 @@ PEERS = (
     ),
     *(Peer(name="quix", script="quix.py", form=form, prefix=SHORT) for form in _FORMS),
 )
+Entrant = str | Peer
+"""One of ``OURS``, or a peer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How much, in which shape, and who takes part (empty: everybody)."""
+    """How much, in which shape, how often, and who takes part (empty: everybody)."""
 
     trades: int = 10_000_000
     shape: Shape = "bulk"
     only: Sequence[str] = ()
+    rounds: int = 2
+    within_s: float = 300.0
+    """Each of them, each time; who takes longer has failed."""
 
     def peers(self) -> list[Peer]:
         """Return who takes part; raise Misconfigured where nobody has such a name."""
-        known = {peer.name for peer in PEERS}
+        known = {peer.name: peer for peer in PEERS}
         for name in self.only:
             if name not in known:
                 raise Misconfigured(
@@ -96,167 +102,101 @@ class Load:
         return [peer for peer in PEERS if not self.only or peer.name in self.only]
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The trades under one prefix, and the candles that they make."""
-
-    trades: int
-    candles: Candles
-
-
-async def bench_peers(settings: Settings, load: Load) -> dict[str, Any]:
-    """Run everybody; ``cpu_ratio`` is a peer's CPU by that of our worker with 8 intervals."""
+async def bench_peers(settings: Settings, load: Load) -> Report:
+    """Run everybody in every round; who fails is named, and left out from then on."""
     peers = load.peers()
-    commands = await asyncio.to_thread(_commands, peers)
-    reports: dict[str, dict[str, Any]] = {}
+    peer_parts.check_scripts()
+    commands, failed = await asyncio.to_thread(_commands, peers)
+    entrants: list[Entrant] = [*OURS, *(peer for peer in peers if peer in commands)]
+    runs: dict[str, list[Report]] = {_title(entrant): [] for entrant in entrants}
     async with own_broker(settings, PARTITIONS) as found:
-        truths = await _produce(found, load)
-        for title, lengths in OURS.items():
-            prefix = FULL if title == "fibstream 1" else "eight."
-            update = {"kafka_topic_prefix": prefix, "kline_intervals": lengths}
-            ours = found.model_copy(update=update)
-            reports[title] = await _worker(ours, truths[prefix])
-        for peer in peers:
-            reports[peer.title] = await _peer(found, peer, commands[peer], truths[peer.prefix])
-    _compare(reports)
+        truths = await produce(found, load.shape, load.trades, load.trades // QUIX_SHARE)
+        for entrant in order(entrants, load.rounds):
+            title = _title(entrant)
+            if title in failed:
+                continue
+            try:
+                report = await _run(found, load, entrant, commands, truths)
+            except PeerFailed as e:
+                failed[title] = str(e)
+                _say(f"{title} failed: {e}")
+            else:
+                runs[title].append(report)
+                _say(f"{title}: {report}")
+            await clear(found)
     return {
         "shape": load.shape,
         "trades": truths[FULL].trades,
-        "peers": reports,
-        "ok": not any(report.get("differences") for report in reports.values()),
+        "rounds": load.rounds,
+        "forms": FORMS,
+        **summary(runs, failed),
     }
 
 
-def _compare(reports: dict[str, dict[str, Any]]) -> None:
+def order(entrants: Sequence[Entrant], rounds: int) -> list[Entrant]:
+    """Return who runs after whom: there and back, as often as there are rounds."""
+    return [e for n in range(rounds) for e in (entrants if n % 2 == 0 else reversed(entrants))]
+
+
+def summary(runs: Mapping[str, Sequence[Report]], failed: Mapping[str, str]) -> Report:
+    """Return everybody's middle, ratios by our CPU, and who failed; ok is without a failure."""
+    reports = {title: _middle(some) for title, some in runs.items() if some and title not in failed}
     for report in reports.values():
-        for title in OURS:
+        for title in OURS.keys() & reports.keys():
             ratio = report["cpu_s_per_million"] / reports[title]["cpu_s_per_million"]
             report[f"cpu_by_{title.replace(' ', '_')}"] = round(ratio, 2)
+    is_right = not any(report["differences"] for report in reports.values())
+    return {"peers": reports, "failed": dict(failed), "ok": is_right and not failed}
 
 
-def _commands(peers: Sequence[Peer]) -> dict[Peer, list[str]]:
-    """Return the command of each peer, its parts fetched."""
-    peer_parts.check_scripts()
-    return {peer: _command(peer) for peer in peers}
+def _middle(runs: Sequence[Report]) -> Report:
+    return {
+        "cpu_s_per_million": round(median(run["cpu_s_per_million"] for run in runs), 3),
+        "trades_per_s": round(median(run["trades_per_s"] for run in runs)),
+        "peak_rss_mb": max(run["peak_rss_mb"] for run in runs),
+        "trades": runs[0]["trades"],
+        "cpu_of_each_round": [run["cpu_s_per_million"] for run in runs],
+        "differences": [text for run in runs for text in run["differences"]],
+    }
 
 
-def _command(peer: Peer) -> list[str]:
-    if peer.guarantee:
-        # Room for its heap and caches; the serial collector is the cheapest on two cores.
-        return [*peer_parts.java("-Xmx2g", "-XX:+UseSerialGC"), peer.script]
-    return [str(peer_parts.python()), str(peer_parts.SCRIPTS / peer.script)]
+def _commands(peers: Sequence[Peer]) -> tuple[dict[Peer, list[str]], dict[str, str]]:
+    """Return the command of each peer, and why there is none for others."""
+    found: dict[Peer, list[str]] = {}
+    failed: dict[str, str] = {}
+    for peer in peers:
+        try:
+            found[peer] = peer.command()
+        except Misconfigured as e:
+            failed[peer.title] = str(e)
+    return found, failed
 
 
-async def _produce(settings: Settings, load: Load) -> dict[str, Truth]:
-    """Put the same trades under each prefix; ``short.`` has the first of them."""
-    bootstrap = settings.kafka_bootstrap
-    names = [prefix + PLAIN for prefix in (FULL, SHORT)]
-    # Their records are stamped with the time of the trades: by age they would go at once.
-    specs = [
-        TopicSpec(name=name, partitions=PARTITIONS, config={"retention.ms": "-1"})
-        for name in (*names, "peers.candles")
-    ]
-    await ensure_topics(bootstrap, specs)
-    made, short, short_trades = 0, {}, 0
-    expected: Candles = {}
-    prefixes = [FULL, "eight.", SHORT]
-    for prefix in prefixes:
-        await create_topics(settings.model_copy(update={"kafka_topic_prefix": prefix}))
-    async with producing(bootstrap) as producer:
-        for record in records(load.shape, load.trades, PARTITIONS):
-            if SHORT in prefixes and made >= load.trades // QUIX_SHARE:
-                short, short_trades = dict(expected), made
-                prefixes.remove(SHORT)
-            for prefix in prefixes:
-                topic = prefix + TRADES.name
-                await producer.send(topic, record.value, partition=record.partition)
-            for group in record.batch.symbols:
-                fold(expected, group)
-                wanted = [prefix + PLAIN for prefix in prefixes if prefix != "eight."]
-                await _send_plain(producer, wanted, record.partition, group)
-            made += record.trades
-    full = Truth(made, expected)
-    return {FULL: full, "eight.": full, SHORT: Truth(short_trades, short)}
-
-
-async def _send_plain(
-    producer: AIOKafkaProducer, topics: Sequence[str], partition: int, group: Any
-) -> None:
-    value, key = plain(group), group.symbol.encode()
-    for topic in topics:
-        await producer.send(topic, value, key=key, partition=partition, timestamp_ms=group.ts[0])
-
-
-async def _worker(settings: Settings, truth: Truth) -> dict[str, Any]:
-    report: dict[str, Any] = await run_worker(settings, truth.trades, from_share=HALF)
-    found = await _told(settings)
-    # An aggregate counts the trades inside it, and those of the load have two each.
-    expected = {key: (*candle[:5], 2 * candle[5]) for key, candle in truth.candles.items()}
-    return report | {"differences": differences(found, expected, only_closed=True)}
-
-
-async def _told(settings: Settings) -> Candles:
-    """Return the closed minutes that our worker published, each at its last revision."""
-    latest: dict[tuple[str, int], Kline] = {}
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        topic = settings.kafka_topic_prefix + KLINES.name
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-            for messages in (await consumer.getmany(timeout_ms=200)).values():
-                for row in (r for m in messages for r in decode_klines(m.value).data):
-                    key, old = (row.symbol, row.timestamp), latest.get((row.symbol, row.timestamp))
-                    is_later = old is None or row.version >= old.version
-                    if row.interval == MINUTE_MS and row.closed and is_later:
-                        latest[key] = row
-    finally:
-        await consumer.stop()
-    return {key: _candle(row) for key, row in latest.items()}
-
-
-def _candle(row: Kline) -> tuple[int, int, int, int, int, int]:
-    prices = [int(p.scaleb(PRICE_SCALE)) for p in (row.open, row.high, row.low, row.close)]
-    return (*prices, int(row.volume.scaleb(QTY_SCALE)), row.trade_count)  # type: ignore[return-value]
-
-
-async def _peer(
-    settings: Settings, peer: Peer, command: Sequence[str], truth: Truth
-) -> dict[str, Any]:
-    topic = peer.prefix + (PLAIN if peer.form == "plain" else TRADES.name)
+async def _run(
+    settings: Settings,
+    load: Load,
+    entrant: Entrant,
+    commands: Mapping[Peer, Sequence[str]],
+    truths: Mapping[str, Truth],
+) -> Report:
+    if isinstance(entrant, str):
+        lengths = OURS[entrant]
+        return await run_ours(settings, lengths, truths[FULL], within_s=load.within_s)
+    peer, truth = entrant, truths[entrant.prefix]
+    topic = peer.prefix + (PLAIN if peer.form == PLAIN else ENVELOPE)
     out = settings.data_dir / f"{peer.title}.tsv"
     wanted = [settings.kafka_bootstrap, topic, peer.form, str(truth.trades), str(out)]
     if peer.guarantee:
         wanted += [peer.guarantee, str(settings.data_dir / peer.title)]
-    said = await _run(peer.title, [*command, *wanted])
-    found = await asyncio.to_thread(read, out, is_plain=peer.form == "plain")
-    only_closed = peer.name == "quix"
-    return said | {"differences": differences(found, truth.candles, only_closed=only_closed)}
+    report = await run_peer([*commands[peer], *wanted], within_s=load.within_s)
+    candles = await asyncio.to_thread(read, out, is_plain=peer.form == PLAIN)
+    only_closed = peer.name == "quix"  # it tells no others
+    return report | {"differences": differences(candles, truth.candles, only_closed=only_closed)}
 
 
-async def _run(title: str, argv: Sequence[str]) -> dict[str, Any]:
-    """Return what a peer said last; raise where it failed."""
-    process = await asyncio.create_subprocess_exec(
-        *tethered(argv),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-        start_new_session=True,
-    )
-    try:
-        out, error = await asyncio.wait_for(process.communicate(), PEER_WITHIN_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    lines = out.decode(errors="replace").strip().splitlines()
-    if process.returncode or not lines:
-        log = error.decode(errors="replace")[-2_000:]
-        raise RuntimeError(f"{title} ended with code {process.returncode}\n{log}")
-    said: dict[str, Any] = json.loads(lines[-1])
-    print(f"{title}: {said}", file=sys.stderr, flush=True)  # noqa: T201 - it takes minutes
-    return said
+def _title(entrant: Entrant) -> str:
+    return entrant if isinstance(entrant, str) else entrant.title
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - it takes minutes

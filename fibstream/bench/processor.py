@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -24,6 +25,7 @@ TRADES_OF: Mapping[Shape, int] = {"bulk": 12_000_000, "live": 3_000_000}
 POLL_S = 0.25  # each look costs the worker a few milliseconds
 WITHIN_S = 300.0
 WORKER = "process"
+LOG_LINES = 10
 METRICS = {
     "fibstream_process_trades_total": "trades",
     "fibstream_process_records_total": "records",
@@ -60,6 +62,7 @@ async def run_worker(
     """Let a worker fold what was produced; return its rate and its costs.
 
     They are taken since ``from_share`` of the trades were folded: 0.5 is the second half.
+    ``wall_s`` and ``cpu_s`` are of all since the process was started: imports, joining the group.
     """
     spec = ChildSpec(
         name=WORKER,
@@ -67,17 +70,20 @@ async def run_worker(
         env=settings.model_copy(update={"process_workers": 1}).environment(),
         ready_timeout_s=90,
     )
+    began_s = time.monotonic()
     async with Supervisor([spec], data_dir=settings.data_dir) as supervisor:
         running = asyncio.create_task(_keep(supervisor))
-        sampling = asyncio.create_task(
-            _sample(supervisor, settings.metrics_port, produced, within_s)
-        )
+        sampling = asyncio.create_task(_sample(supervisor, settings, produced, within_s))
         await asyncio.wait({running, sampling}, return_when=asyncio.FIRST_COMPLETED)
         for task in (running, sampling):
             if task.done():
                 task.result()  # only sampling comes to an end without an error
             task.cancel()
-        return _report(sampling.result(), from_share * produced)
+        samples = sampling.result()
+        return _report(samples, from_share * produced) | {
+            "wall_s": round(samples[-1].at_s - began_s, 1),
+            "cpu_s": round(samples[-1].cpu_s, 1),
+        }
 
 
 async def _keep(supervisor: Supervisor) -> None:
@@ -102,16 +108,18 @@ def _report(samples: list[Sample], from_trades: float) -> dict[str, float]:
 
 
 async def _sample(
-    supervisor: Supervisor, port: int, produced: int, within_s: float
+    supervisor: Supervisor, settings: Settings, produced: int, within_s: float
 ) -> list[Sample]:
     """Return a sample at every checkpoint, until all trades are folded."""
+    port, log = settings.metrics_port, settings.data_dir / "logs" / f"{WORKER}.log"
     samples: list[Sample] = []
     deadline_s = time.monotonic() + within_s
     async with httpx.AsyncClient() as client:
         while not samples or samples[-1].trades < produced:
             if time.monotonic() > deadline_s:
                 seen = samples[-1].trades if samples else 0
-                raise TimeoutError(f"{seen:,.0f} of {produced:,} trades within {within_s:g} s")
+                problem = f"{seen:,.0f} of {produced:,} trades within {within_s:g} s"
+                raise TimeoutError(f"{problem}\n{_end(log)}")
             await asyncio.sleep(POLL_S)
             try:
                 page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
@@ -119,11 +127,18 @@ async def _sample(
                 continue  # it is still starting
             found = _counts(page)
             if samples and found["trades"] < samples[-1].trades:
-                raise RuntimeError("the worker restarted during the measurement")
+                raise RuntimeError(f"the worker restarted during the measurement\n{_end(log)}")
             if found["trades"] and (not samples or found["trades"] > samples[-1].trades):
                 used = footprint(supervisor.pid(WORKER))
                 samples.append(Sample(time.monotonic(), **found, **used._asdict()))
     return samples
+
+
+def _end(log: Path) -> str:
+    """Return what the worker complained of last: its folder goes with the benchmark."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    told = [line for line in lines if '"level":"info"' not in line and "\tINFO" not in line]
+    return "\n".join(told[-LOG_LINES:])
 
 
 def _counts(page: str) -> dict[str, float]:

@@ -20,26 +20,34 @@ from fibstream.chaos.directed import PLAYS, sabotaged, summary
 from fibstream.chaos.oracle import consult
 from fibstream.chaos.schedule import Act, draw
 from fibstream.chaos.tape import Tape
-from fibstream.chaos.truth import Truth
+from fibstream.chaos.truth import Frame, Truth
 from fibstream.chaos.verdict import Told, Verdict, judge
 from fibstream.truth import Truth as Exchange
 from processors.app import SESSION_TIMEOUT_S
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
-from schemas.topics import GAPS, KLINES, PRICES, TRADES
+from schemas.topics import GAPS, KLINES, KLINES_LIVE, PRICES, TRADES
 from simulator import SimulatorOptions
 
 logger = structlog.get_logger(__name__)
 
-INTERVALS_MS = {"1s": 1_000, "2s": 2_000, "5s": 5_000, "7s": 7_000}
-INTERVALS_MS |= {"13s": 13_000, "30s": 30_000, "1m": 60_000, "2m": 120_000}
+DAY_MS = 86_400_000
+FRAMES: dict[str, Frame] = {
+    **{f"{s}s": (1_000 * s, "") for s in (1, 2, 5, 7, 13, 30)},
+    **{f"{m}m": (60_000 * m, "") for m in (1, 2)},
+    "1w@mon": (7 * DAY_MS, "mon"),
+    "1D@tz=Asia/Tokyo": (DAY_MS, "tz=Asia/Tokyo"),
+    "1M": (30 * DAY_MS, "month"),
+}
+"""What is made and judged, by its text; of those of days what is told while they are open."""
 PARTITIONS = 6
-SYMBOLS = 6  # of each market
+SYMBOLS = 6
 WARM_UP_S = 3.0
 QUIET_S = 2.0  # the exchange has stopped: so long without a record is the end of the trades
 FED_WITHIN_S = 60.0
-DRAIN_WITHIN_S = 240.0
-DRAIN_QUIET_S = 60.0  # without a new candle; a worker that starts anew is waited for
+# Right candles end it at once: the patience is for machines where a worker takes long to start.
+DRAIN_WITHIN_S = 480.0
+DRAIN_QUIET_S = 120.0  # without a new candle
 SELF_TEST_QUIET_S = 45.0
 POLL_S = 0.5
 
@@ -52,6 +60,8 @@ class ChaosOptions:
     seed: int = 1
     workers: int = 3
     trades_per_s: float = 400.0
+    symbols: int = SYMBOLS
+    """Of each market of each exchange."""
     exchanges: Sequence[str] = ("binance", "bybit")
     without: str = ""
     """A safeguard that the workers lack: one of ``directed.PLAYS``, played with one worker."""
@@ -63,9 +73,9 @@ class ChaosOptions:
         return [f"worker-{n}" for n in range(1, self.workers + 1)]
 
     @property
-    def guests(self) -> list[str]:
+    def guests(self) -> Sequence[str]:
         """The workers that join and leave."""
-        return [] if self.without else ["guest-1", "guest-2"]
+        return PLAYS[self.without].guests if self.without else ("guest-1", "guest-2")
 
     def schedule(self) -> list[Act]:
         """Return what will be done: the same for the same options."""
@@ -90,12 +100,13 @@ class Witness:
 
         self._folder = settings.data_dir
         self._trades, self._klines = tape(TRADES.name), tape(KLINES.name)
-        self._prices, self._gaps = tape(PRICES.name), tape(GAPS.name)
+        self._live, self._prices = tape(KLINES_LIVE.name), tape(PRICES.name)
+        self._gaps = tape(GAPS.name)
         self._told = Told()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for tape in (self._trades, self._klines, self._prices, self._gaps):
+        for tape in (self._trades, self._klines, self._live, self._prices, self._gaps):
             await self._stack.enter_async_context(tape)
         return self
 
@@ -116,11 +127,12 @@ class Witness:
             ends = now
             await asyncio.sleep(QUIET_S)
         records = await self._trades.rest()
-        return await asyncio.to_thread(consult, records, self._folder, INTERVALS_MS.values())
+        return await asyncio.to_thread(consult, records, self._folder, FRAMES.values())
 
     async def verdict(self, truth: Truth) -> Verdict:
         """Judge everything that has been published until now."""
         self._told.take_klines(await self._klines.rest())
+        self._told.take_live(await self._live.rest())
         self._told.take_prices(await self._prices.rest())
         self._told.take_gaps(await self._gaps.rest())
         return judge(truth, self._told)
@@ -135,11 +147,11 @@ def chaos_settings(settings: Settings) -> Settings:
             "enable_spot_stream": True,
             "enable_linear_stream": True,
             "exchange_load_all_symbols": True,
-            "kline_intervals": tuple(INTERVALS_MS),
+            "kline_intervals": tuple(FRAMES),
             "process_agents": ("klines",),
             "process_workers": 1,
             "aggregator_mode": "trades",
-            "empty_candles": "skip",  # the oracle has only what trades make
+            "empty_candles": "venue",
             "kafka_topic_prefix": "",
             "kafka_partitions": PARTITIONS,
             "kafka_heap_mb": 512,
@@ -158,7 +170,7 @@ async def run_chaos(settings: Settings, options: ChaosOptions) -> dict[str, Any]
     argv = sabotaged(options.without, settings.data_dir) if options.without else WORKER
     simulator = SimulatorOptions(
         exchanges=tuple(options.exchanges),
-        symbols=SYMBOLS,
+        symbols=options.symbols,
         trades_per_s=options.trades_per_s,
         seed=options.seed,
     )
@@ -167,7 +179,7 @@ async def run_chaos(settings: Settings, options: ChaosOptions) -> dict[str, Any]
     ) as running:
         await asyncio.sleep(WARM_UP_S)
         if options.without:
-            await PLAYS[options.without](running)
+            await PLAYS[options.without].happens(running)
         else:
             await running.play(acts)
         logger.info("acts_ended", done=len(running.done))
@@ -194,13 +206,21 @@ def lacking(options: ChaosOptions, without: str) -> ChaosOptions:
         raise Misconfigured(
             "--without", f"there is no safeguard {without!r}", remedy=f"Known: {', '.join(PLAYS)}"
         )
-    return replace(options, without=without, workers=1, quiet_s_max=SELF_TEST_QUIET_S)
+    play = PLAYS[without]
+    return replace(
+        options,
+        without=without,
+        workers=1,
+        quiet_s_max=SELF_TEST_QUIET_S,
+        trades_per_s=play.trades_per_s,
+        symbols=play.symbols,
+    )
 
 
 async def self_test(settings: Settings) -> dict[str, Any]:
     """Switch off one safeguard after the other; the verdict must fail each time."""
     reports = {}
-    options = ChaosOptions(trades_per_s=200.0, exchanges=("binance",))
+    options = ChaosOptions(exchanges=("binance",))
     for without in PLAYS:
         reports[without] = await run_chaos(settings, lacking(options, without))
         logger.info("self_test_played", without=without, ok=reports[without]["ok"])

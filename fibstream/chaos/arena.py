@@ -30,7 +30,7 @@ from simulator import SimulatorOptions
 
 logger = structlog.get_logger(__name__)
 
-STARTS_MAX = 3
+STARTS_MAX = 8  # of a minute each: a JVM that has to share its cores may need several
 
 
 class Broker:

@@ -20,6 +20,8 @@ from runtime.supervisor import Supervisor
 
 WORKER = (sys.executable, "-m", "fibstream", "process")
 READY_WITHIN_S = 120.0  # a broker may be away, and come back, meanwhile
+# Where its broker is away a worker ends; on a machine with other things to do that takes minutes.
+JOIN_WITHIN_S = 420.0
 STRIKE_WITHIN_S = 20.0  # one that has left, or is being restarted, is waited for
 POLL_S = 0.1
 
@@ -52,7 +54,7 @@ class Crew:
 
     async def join(self, name: str) -> None:
         """Start a worker and keep it running; return when it is ready."""
-        deadline_s = asyncio.get_running_loop().time() + READY_WITHIN_S
+        deadline_s = asyncio.get_running_loop().time() + JOIN_WITHIN_S
         while name not in self._present:
             supervisor = self._present[name] = Supervisor(
                 [self._spec(name)],

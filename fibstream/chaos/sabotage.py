@@ -1,6 +1,7 @@
 """``python -m fibstream.chaos.sabotage``: a worker that lacks one safeguard, for the self-test.
 
-It dies where the safeguard would be needed, once: the run after that lacks it still, but lives.
+It dies, or freezes, where the safeguard would be needed, once: the run after that lacks it still,
+but lives.
 """
 
 import argparse
@@ -9,15 +10,20 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fibstream import stages
+from fibstream.chaos.directed import freeze_mark_of
 from processors.agents import reading
-from processors.checkpoint import CaughtUp, Checkpoint
+from processors.changelog import is_position
+from processors.checkpoint import CaughtUp, Checkpoint, Record
+from processors.fencing import FencedStore
 from processors.outbox import Outbox
 from processors.transport import records_of
+from processors.watchdog import Watchdog
 from processors.worker import Worker
 from schemas.topics import KLINES
 
@@ -38,7 +44,16 @@ class Death:
         """Say whether it is time, and it has not been before."""
         now_s = asyncio.get_running_loop().time()
         self._ripe_s = self._ripe_s or now_s + RIPE_AFTER_S
-        return now_s >= self._ripe_s and not self._mark.exists()
+        marks = (self._mark, freeze_mark_of(self._mark))
+        return now_s >= self._ripe_s and not any(mark.exists() for mark in marks)
+
+    def freeze(self) -> None:
+        """Stand still until somebody lets it go on; nothing in it notices for how long."""
+        _replace(Watchdog, wake=lambda *_: None)
+        _replace(Worker, _check_fit=lambda _: None)
+        freeze_mark_of(self._mark).touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.05)  # the signal takes its time
 
     def come(self) -> None:
         """Die as by the operating system's hand."""
@@ -114,6 +129,35 @@ def _die_while_outputs_leave(death: Death, last: Save) -> None:
     _replace(Checkpoint, save=save)
 
 
+def control_fence(death: Death) -> None:
+    """All safeguards; after the last check it freezes with states in hand, and dies behind them."""
+
+    async def late(
+        self: Checkpoint, records: Iterable[Record], check_fit: Callable[[], None]
+    ) -> None:
+        records = list(records)
+        has_states = any(not is_position(key) for _, key, _ in records)
+        if not (has_states and death.is_due()):
+            await write(self, records, check_fit)
+            return
+
+        def check() -> None:
+            check_fit()
+            death.freeze()
+
+        await write(self, records, check)
+        death.come()
+
+    write = Checkpoint._write  # noqa: SLF001
+    _replace(Checkpoint, _write=late)
+
+
+def fence(death: Death) -> None:
+    """Every record of the changelog is taken for its owner's."""
+    _replace(FencedStore, _accepts=lambda *_: True)
+    control_fence(death)
+
+
 def position_guard(_: Death) -> None:
     """Reading goes on where the group's commit says, and takes every event that comes."""
 
@@ -143,6 +187,8 @@ SABOTAGES: Mapping[str, Callable[[Death], None]] = {
     "position-guard": position_guard,
     "awaiting": awaiting,
     "order": order,
+    "control-fence": control_fence,
+    "fence": fence,
 }
 
 

@@ -4,7 +4,7 @@ A replay after a crash may say again what was said, word for word; a content tha
 come after a later revision of the same candle, whoever says it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
     candle: Candle
     claim: tuple[str, int]
-    cause: str = ""
+    cause: str
 
     def __str__(self) -> str:
         numbers = {
@@ -39,6 +39,8 @@ class Told:
     revisions: dict[CandleKey, dict[Version, Row]] = field(default_factory=dict)
     places: dict[CandleKey, str] = field(default_factory=dict)
     """Where the last record of a candle stands: partition/offset."""
+    open: dict[CandleKey, tuple[int, Row]] = field(default_factory=dict)
+    """What was last told of candles that were open, of the highest rev."""
     rows: int = 0
     """Of candles, repeats as well."""
     repeats: int = 0
@@ -51,10 +53,15 @@ class Told:
     def take_klines(self, records: Iterable[Record]) -> None:
         """Take records of md.klines.v1."""
         for record in records:
-            envelope = record.value
-            for told in envelope["data"]:
-                series = envelope["exchange"], envelope["channel"], told["symbol"]
-                self._take(record, (*series, told["interval"], told["timestamp"]), told)
+            for key, told in _candles(record):
+                self._take(record, key, told)
+
+    def take_live(self, records: Iterable[Record]) -> None:
+        """Take records of md.klines-live.v1: only the newest of each candle is kept."""
+        for record in records:
+            for key, told in _candles(record):
+                if told["rev"] >= self.open.get(key, (0, None))[0]:
+                    self.open[key] = told["rev"], row_of(told)
 
     def _take(self, record: Record, key: CandleKey, told: dict[str, Any]) -> None:
         self.rows += 1
@@ -95,6 +102,14 @@ class Told:
                     self.named.setdefault(series, set()).update(ids)
 
 
+def _candles(record: Record) -> Iterator[tuple[CandleKey, dict[str, Any]]]:
+    envelope = record.value
+    for told in envelope["data"]:
+        frame = told["interval"], told.get("anchor", "")
+        series = envelope["exchange"], envelope["channel"], told["symbol"]
+        yield (*series, *frame, told["timestamp"]), told
+
+
 def row_of(told: Mapping[str, Any]) -> Row:
     """Return a candle of a topic in the oracle's units."""
     numbers = (units(told[name], UNITS[at]) for at, name in enumerate(Candle._fields))
@@ -106,6 +121,12 @@ class Verdict:
     """Counts, and the first differences in words."""
 
     candles: int = 0
+    flat: int = 0
+    """Of them: those without a trade."""
+    open: int = 0
+    """Of them: those whose window goes on after the run, as they were told last."""
+    late: int = 0
+    """Of them: those that the last trade to come corrected."""
     wrong: int = 0
     lost: int = 0
     duplicated: int = 0
@@ -139,12 +160,15 @@ class Verdict:
 def judge(truth: Truth, told: Told) -> Verdict:
     """Return the one verdict over a run."""
     verdict = Verdict(trades=truth.trades, repeats=told.repeats)
-    for key, candle in truth.candles.items():
-        *_, length_ms, open_ms = key
-        claim = truth.streams[key[:3]].claim(open_ms, open_ms + length_ms)
-        must_be_there = open_ms + length_ms <= truth.last_ms - SLACK_MS
-        expected = Row(candle, claim)
-        _judge_candle(verdict, key, expected, told.revisions.get(key, {}), must_be=must_be_there)
+    for key, (candle, end_ms, cause) in truth.candles.items():
+        *_, anchor, open_ms = key
+        row = Row(candle, truth.streams[key[:3]].claim(open_ms, end_ms), cause)
+        ended = end_ms <= truth.last_ms - SLACK_MS
+        revisions = told.revisions.get(key, {})
+        if anchor and not ended and not revisions:  # calendars: too long to end in any run
+            _judge_open(verdict, key, row, told.open.get(key))
+        else:
+            _judge_candle(verdict, key, row, revisions, must_be=ended)
     for key, revisions in told.revisions.items():
         verdict.revisions += len(revisions) - 1
         if key not in truth.candles:
@@ -177,9 +201,24 @@ def _judge_candle(
         return
     version = max(revisions)
     row = revisions[version]
-    if (row.candle, row.claim, version[1]) != (expected.candle, expected.claim, True):
+    verdict.flat += not expected.candle.trade_count
+    verdict.late += expected.cause == "late"
+    if (row, version[1]) != (expected, True):
         verdict.wrong += 1
         verdict.differ(f"{key} {version} says {row}, and not {expected}")
+
+
+def _judge_open(
+    verdict: Verdict, key: CandleKey, expected: Row, told: tuple[int, Row] | None
+) -> None:
+    verdict.candles += 1
+    verdict.open += 1
+    if told is None:
+        verdict.lost += 1
+        verdict.differ(f"{key} is open, and lost: {expected}")
+    elif told[1] != expected:
+        verdict.wrong += 1
+        verdict.differ(f"{key} is open and says {told[1]}, and not {expected}")
 
 
 def _judge_holes(verdict: Verdict, series: Series, holes: Iterable[Hole], named: set[int]) -> None:

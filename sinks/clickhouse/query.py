@@ -14,8 +14,9 @@ from typing import Any
 
 import chdb
 
+from schemas.clickhouse.layout import quoted
 from sinks.clickhouse.sql import Refusal, Statement, checked, text_literal
-from sinks.clickhouse.store import EMBEDDED_DATABASE, quoted
+from sinks.clickhouse.store import EMBEDDED_DATABASE
 
 # The most that one query may take; a request may ask for less.
 LIMITS = {

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import closing
 from typing import Any
 
@@ -14,15 +14,19 @@ from runtime.errors import Misconfigured
 from runtime.ready import announce
 from runtime.settings import Settings
 from schemas.intervals import BadInterval, Interval, parse_intervals
+from sinks.gateway.commits import Commits
 from sinks.gateway.control import StreamTable
 from sinks.gateway.control_log import ControlLog
+from sinks.gateway.data import build_data
 from sinks.gateway.feed import Feed
 from sinks.gateway.history import History
 from sinks.gateway.hub import Hub
 from sinks.gateway.instruments import build_instruments
 from sinks.gateway.intervals import IntervalTable, build_intervals
+from sinks.gateway.seam import Seam
 from sinks.gateway.server import Server, listen
 from sinks.gateway.streams import build_streams
+from sinks.gateway.warehouse import Warehouse
 from sinks.gateway.web import build_web
 
 logger = structlog.get_logger(__name__)
@@ -33,50 +37,74 @@ LOOPBACK = ("127.", "localhost", "::1")
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve candles until ``stop``; raise Misconfigured before anything has started."""
-    hub = Hub(History(), _intervals(settings))
-    feed = Feed(settings, hub)
-    table = StreamTable()
-    intervals = IntervalTable(hub.intervals, hub.want)
-    control = ControlLog(settings, table, intervals)
+    gateway = Gateway(settings)
     with closing(listen(settings.websocket_host, settings.websocket_port)) as listener:
         try:
-            await _until(stop, _open(feed, control))
+            await _until(stop, gateway.open())
             if not stop.is_set():
-                routes = [
-                    build_streams(table, control.write),
-                    build_instruments(table),
-                    build_intervals(intervals, control.write),
-                ]
-                await _serve(settings, hub, feed, control, routes, listener, stop)
+                await gateway.serve(listener, stop)
         finally:
-            await control.close()
-            await feed.close()
+            await gateway.close()
 
 
-async def _open(feed: Feed, control: ControlLog) -> None:
-    await feed.open()
-    await control.open()
+class Gateway:
+    """The parts of the process, put together."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hub = Hub(History(), _intervals(settings))
+        self._feed = Feed(settings, self._hub)
+        self._table = StreamTable()
+        self._intervals = IntervalTable(self._hub.intervals, self._hub.want)
+        self._control = ControlLog(settings, self._table, self._intervals)
+        self._warehouse = Warehouse(settings)
+        self._commits = Commits(settings)
+        self._seam = Seam(self._hub, self._warehouse, self._commits, self._feed)
 
-async def _serve(
-    settings: Settings,
-    hub: Hub,
-    feed: Feed,
-    control: ControlLog,
-    routes: Sequence[APIRouter],
-    listener: socket.socket,
-    stop: asyncio.Event,
-) -> None:
-    ready = asyncio.Event()
-    web = build_web(hub, ready, lambda: feed.is_silent, settings.websocket_path, routes)
-    async with Server(web).running(listener) as serving:
-        await _until(stop, feed.load(), _wait_for(serving))
-        if stop.is_set():
-            return
-        hub.is_live = True
-        ready.set()
-        _announce(settings.websocket_host, listener.getsockname()[1], hub)
-        await _until(stop, feed.follow(), control.follow(), _tick(hub, feed), _wait_for(serving))
+    async def open(self) -> None:
+        """Connect; raise Misconfigured when something is not there."""
+        await self._feed.open()
+        await self._control.open()
+        await self._commits.open()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._commits.close()
+        await self._warehouse.close()
+        await self._control.close()
+        await self._feed.close()
+
+    async def serve(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Load the past, say so, and serve until told to stop."""
+        settings, hub, feed = self._settings, self._hub, self._feed
+        ready = asyncio.Event()
+        path = settings.websocket_path
+        web = build_web(hub, ready, lambda: feed.is_silent, path, self._routes())
+        async with Server(web).running(listener) as serving:
+            await _until(stop, feed.load(), _wait_for(serving))
+            if stop.is_set():
+                return
+            hub.is_live = True
+            work = [feed.follow(), self._control.follow(), _tick(hub, feed), _wait_for(serving)]
+            if settings.clickhouse_url or settings.clickhouse_http_port:
+                work.append(self._seam.run())
+            ready.set()
+            _announce(settings.websocket_host, listener.getsockname()[1], hub)
+            await _until(stop, *work)
+
+    def _routes(self) -> list[APIRouter]:
+        return [
+            build_streams(self._table, self._control.write),
+            build_instruments(self._table),
+            build_intervals(self._intervals, self._control.write),
+            build_data(
+                self._warehouse,
+                self._hub,
+                self._table,
+                self._settings,
+                lambda: self._feed.is_silent,
+            ),
+        ]
 
 
 def _intervals(settings: Settings) -> tuple[Interval, ...]:

@@ -1,27 +1,44 @@
 """One client's WebSocket: its messages to the hub, its outbox to the wire.
 
-A client that stops reading blocks only the task that sends to it; when its outbox is full the
-hub drops it, that task is cancelled, and the close frame tells why.
+One writer serves all connections and waits for none: what a client's socket does not take stays in
+its outbox. When that is full the hub drops the client, and the close frame tells why.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
 
 from sinks.gateway import metrics, protocol
-from sinks.gateway.hub import Client, Hub
+from sinks.gateway.clients import Client
+from sinks.gateway.hub import Hub
 from sinks.gateway.protocol import Refused
 
 logger = structlog.get_logger(__name__)
 
 TRY_AGAIN_LATER = 1013
 BACKLOG_BYTES_MAX = 1 << 20  # a client with more to read than this is not listened to
-PART_SOON = "fibstream.part_soon"
-"""Key in the connection's state: the server's way to part from a peer that may not read."""
+WIRE = "fibstream.wire"
+"""Key in the connection's state: the server's ``Wire``."""
+
+
+class Wire(Protocol):
+    """The sending side of a WebSocket, without a wait."""
+
+    is_writable: bool
+    """False while the peer does not read what was sent."""
+    on_writable: Callable[[], None] | None
+    """Called when it reads again."""
+
+    def send_texts(self, texts: Iterable[str]) -> None:
+        """Send messages; nothing is sent where the connection is closing."""
+
+    def part_soon(self) -> None:
+        """Let the close frame pass a full buffer, and end the connection after a while."""
 
 
 class Pace:
@@ -40,17 +57,37 @@ class Pace:
         return max(-self._tokens / self._per_s, 0.0)
 
 
+class Writer:
+    """Sends for all connections, once after whatever put something into their outboxes."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Connection, None] = {}
+
+    def wake(self, connection: "Connection") -> None:
+        """Send what waits for a client as soon as what runs now is done."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting[connection] = None
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        metrics.SENT.inc(sum(connection.flush() for connection in waiting))
+
+
 class Connection:
     """Serves one client until either side has had enough."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, ready: asyncio.Event) -> None:
+    def __init__(
+        self, websocket: WebSocket, hub: Hub, ready: asyncio.Event, writer: Writer
+    ) -> None:
         self._websocket = websocket
         self._hub = hub
         self._ready = ready
-        self._wake = asyncio.Event()
+        self._writer = writer
+        self._wire: Wire = websocket.scope["state"][WIRE]
         self._has_room = asyncio.Event()
         self._client: Client
-        self._sending: asyncio.Task[None]
+        self._receiving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Accept the client, serve it, and say good-bye."""
@@ -65,42 +102,39 @@ class Connection:
         try:
             await self._serve()
         finally:
+            self._wire.on_writable = None
             self._hub.disconnect(self._client)
         if self._client.dropped:
             logger.warning("client_dropped", client=_peer(self._websocket), reason="slow")
             await self._part(self._client.dropped)
 
+    def flush(self) -> int:
+        """Send what waits, as far as the client reads; return how many messages that was."""
+        outbox, wire = self._client.outbox, self._wire
+        sent = 0
+        while wire.is_writable and (frames := outbox.take()):
+            wire.send_texts(frames)
+            sent += len(frames)
+        if outbox.bytes < BACKLOG_BYTES_MAX:
+            self._has_room.set()
+        return sent
+
     def _notify(self) -> None:
-        self._wake.set()
-        if self._client.dropped:
-            self._sending.cancel()
+        if not self._client.dropped:
+            self._writer.wake(self)
+        elif self._receiving is not None:
+            self._receiving.cancel()
 
     async def _serve(self) -> None:
-        self._sending = asyncio.create_task(self._send())
-        receiving = asyncio.create_task(self._receive())
-        tasks = (self._sending, receiving)
+        self._wire.on_writable = self._notify
+        self._receiving = asyncio.create_task(self._receive())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._receiving})
         finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in ended:
-            if isinstance(result, Exception):
-                raise result
-
-    async def _send(self) -> None:
-        outbox = self._client.outbox
-        with suppress(WebSocketDisconnect):
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while frames := outbox.take():
-                    if outbox.bytes < BACKLOG_BYTES_MAX:
-                        self._has_room.set()
-                    for frame in frames:
-                        await self._websocket.send_text(frame)
-                    metrics.SENT.inc(len(frames))
+            self._receiving.cancel()
+            (ended,) = await asyncio.gather(self._receiving, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
 
     async def _receive(self) -> None:
         await self._ready.wait()  # before that a snapshot would be half of one
@@ -130,9 +164,7 @@ class Connection:
             metrics.MESSAGES.labels("obeyed").inc()
 
     async def _part(self, reason: str) -> None:
-        part_soon = self._websocket.scope.get("state", {}).get(PART_SOON)
-        if part_soon is not None:
-            part_soon()
+        self._wire.part_soon()
         with suppress(WebSocketDisconnect):
             await self._websocket.close(TRY_AGAIN_LATER, reason)
 

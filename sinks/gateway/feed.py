@@ -1,32 +1,40 @@
-"""Candle records from Kafka into the hub, without a consumer group: a gateway reads everything.
+"""Candles and gaps from Kafka into the hub, without a consumer group: a gateway reads everything.
 
 First the past, as far back as a bounded number of records reaches, then whatever comes.
 """
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
-from runtime.errors import Misconfigured, Poison
+from runtime.errors import Misconfigured, Poison, Retriable
 from runtime.kafka import admin, close_consumer, wait_for_broker
 from runtime.settings import Settings
-from schemas.topics import KLINES, KLINES_LIVE
+from schemas.topics import GAPS, KLINES, KLINES_LIVE, Topic
+from sinks import topics
 from sinks.gateway import candles, metrics
 from sinks.gateway.hub import Hub
 
 logger = structlog.get_logger(__name__)
 
-PAST_RECORDS_PER_PARTITION = {KLINES.name: 30_000, KLINES_LIVE.name: 1_000}
+PAST_RECORDS_PER_PARTITION = {KLINES.name: 30_000, KLINES_LIVE.name: 1_000, GAPS.name: 5_000}
 POLL_RECORDS_MAX = 1_000  # a few milliseconds of work, then clients get their turn
 POLL_MS = 1_000
-FETCH_WAIT_MS = 20  # one fetch waits for all partitions of a broker: keep that wait short
+# One fetch waits for all partitions of a broker: keep that wait short. But each costs a millisecond
+# of this process whatever it brings, so under load it waits for so many bytes.
+FETCH_WAIT_MS = 10
+FETCH_BYTES_MIN = 32 << 10
 TOPICS_WITHIN_S = 30.0
 TOPICS_INTERVAL_S = 0.25
 SILENT_AFTER_MS = 10_000
+RETRY_AFTER_S = 1.0
+READ = (KLINES, KLINES_LIVE, GAPS)
 
 
 class Feed:
@@ -36,7 +44,8 @@ class Feed:
         self._hub = hub
         self._bootstrap = settings.kafka_bootstrap
         self._prefix = settings.kafka_topic_prefix
-        self._topics = {self._prefix + topic.name: topic.name for topic in (KLINES, KLINES_LIVE)}
+        self._settings = settings
+        self._topics = {self._prefix + topic.name: topic.name for topic in READ}
         self._consumer: Any = None
         self._partitions: list[TopicPartition] = []
         self._opened_ms = 0.0
@@ -45,12 +54,15 @@ class Feed:
         """Connect and find the partitions; raise Misconfigured when something is not there."""
         await wait_for_broker(self._bootstrap)
         async with admin(self._bootstrap) as client:
-            self._partitions = await self._find_partitions(client)
+            await self._find_partitions(client, (KLINES, KLINES_LIVE))
+            await topics.ensure(self._settings, (GAPS,))
+            self._partitions = await self._find_partitions(client, READ)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # where retention outran us, go on with what is left
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_min_bytes=FETCH_BYTES_MIN,
         )
         await self._consumer.start()
         self._consumer.assign(self._partitions)
@@ -67,7 +79,10 @@ class Feed:
         starts = await self._consumer.beginning_offsets(self._partitions)
         for tp in self._partitions:
             past = PAST_RECORDS_PER_PARTITION[self._topics[tp.topic]]
-            self._consumer.seek(tp, max(starts[tp], ends[tp] - past))
+            start = max(starts[tp], ends[tp] - past)
+            self._consumer.seek(tp, start)
+            if self._topics[tp.topic] == KLINES.name:
+                self._hub.history.since[tp.partition] = start
         behind = [tp for tp in self._partitions if ends[tp] > starts[tp]]
         while behind:
             await self._step()
@@ -78,6 +93,16 @@ class Feed:
         while True:
             await self._step()
 
+    async def caught_up(self, partition: int) -> None:
+        """Return when every candle has been taken that is stored in a partition now."""
+        tp = TopicPartition(self._prefix + KLINES.name, partition)
+        try:
+            end = (await self._consumer.end_offsets([tp]))[tp]
+            while await self._consumer.position(tp) < end:  # noqa: ASYNC110 - it is no event
+                await asyncio.sleep(FETCH_WAIT_MS / 1_000)
+        except KafkaError as e:
+            raise Retriable(f"Kafka: {e!r}", retry_after_s=RETRY_AFTER_S) from e
+
     @property
     def is_silent(self) -> bool:
         """Say whether the broker has not answered for some partition for long."""
@@ -86,15 +111,18 @@ class Feed:
         )
         return time.time() * 1_000 - answered_ms > SILENT_AFTER_MS
 
-    async def _find_partitions(self, client: AIOKafkaAdminClient) -> list[TopicPartition]:
+    async def _find_partitions(
+        self, client: AIOKafkaAdminClient, wanted: Iterable[Topic]
+    ) -> list[TopicPartition]:
         deadline_s = time.monotonic() + TOPICS_WITHIN_S
+        names = [self._prefix + topic.name for topic in wanted]
         while True:
-            topics = await client.describe_topics(list(self._topics))
-            missing = [each["topic"] for each in topics if not each["partitions"]]
+            described = await client.describe_topics(names)
+            missing = [each["topic"] for each in described if not each["partitions"]]
             if not missing:
                 return [
                     TopicPartition(each["topic"], partition["partition"])
-                    for each in topics
+                    for each in described
                     for partition in each["partitions"]
                 ]
             if time.monotonic() > deadline_s:
@@ -118,7 +146,12 @@ class Feed:
 
     def _take(self, topic: str, message: Any, now_ms: int) -> None:
         try:
-            record = candles.read(message.value)
+            if topic == GAPS.name:
+                self._hub.take_gaps(message.value)
+            else:
+                offset = message.offset if topic == KLINES.name else -1
+                record = candles.read(message.value, message.partition, offset)
+                self._hub.accept(record, now_ms)
         except Poison as e:
             metrics.REFUSED.labels(topic).inc()
             logger.warning(
@@ -128,5 +161,3 @@ class Feed:
                 offset=message.offset,
                 reason=e.reason,
             )
-            return
-        self._hub.accept(record, now_ms)

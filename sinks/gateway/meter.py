@@ -11,6 +11,7 @@ from sinks.gateway.protocol import Key
 
 WINDOW_S = 5
 SAMPLES_PER_S_MAX = 10_000
+SOME = 100  # samples of a second in the histogram
 
 
 class Meter:
@@ -42,6 +43,10 @@ class Meter:
         """Note how long ago the newest trade of a live update was received."""
         if len(self._samples) < SAMPLES_PER_S_MAX:
             self._samples.append(latency_ms)
+
+    def some_latencies(self) -> list[int]:
+        """Return a few of the latencies of this second, evenly taken."""
+        return self._samples[:: max(len(self._samples) // SOME, 1)]
 
     def tick(self) -> dict[str, Any]:
         """End a second; return the figures of the last ones (latency None where nothing came)."""

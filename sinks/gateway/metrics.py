@@ -11,6 +11,16 @@ STALE = Counter("fibstream_gateway_stale_rows", "Rows no newer than what is know
 QUEUED = Counter("fibstream_gateway_queued_rows", "Rows put into the outboxes of clients.")
 SENT = Counter("fibstream_gateway_sent_frames", "WebSocket messages sent.")
 MESSAGES = Counter("fibstream_gateway_messages", "Messages of clients.", ["outcome"])
+LOADS = Counter(
+    "fibstream_gateway_loads",
+    "Snapshots that needed the warehouse, by what became of it.",
+    ["outcome"],
+)
+WAREHOUSE_SECONDS = Histogram(
+    "fibstream_gateway_warehouse_seconds",
+    "Questions to the warehouse, answered or not.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 CLIENTS = Gauge("fibstream_gateway_clients", "Connected WebSocket clients.")
 DROPPED = Counter("fibstream_gateway_dropped_clients", "Clients parted with.", ["reason"])
 SERIES = Gauge("fibstream_gateway_series", "Series of candles in memory.")

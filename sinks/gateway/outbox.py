@@ -8,14 +8,39 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import count
 
+import msgspec
+
 from sinks.gateway.candles import Candle
-from sinks.gateway.protocol import Key, klines_text
+from sinks.gateway.history import Series
+from sinks.gateway.protocol import updates_text
 
 BYTES_MAX = 8 << 20
 FRAME_BYTES_MAX = 64 << 10
+HEAD_BYTES = 40  # a row's share of the envelope around it, about
 
-_Slot = int | tuple[Key, int] | str
+_Open = tuple[Series, int]
+_Slot = int | _Open | str
 _STATS = "stats"
+
+
+class Update(msgspec.Struct, gc=False, frozen=True):
+    """A revision of a candle on its way: made once, for all clients that get it."""
+
+    text: str
+    size: int
+    head: str | None = None
+    """Of its envelope: rows that follow each other under one share a frame. None: no row."""
+    recv_ms: int = 0
+    place: _Open | None = None
+    """The window that it is of."""
+    closed: bool = True
+
+
+def update_of(series: Series, head: str, recv_ms: int, candle: Candle) -> Update:
+    """Return the change that a revision is."""
+    text = candle.row
+    place = (series, candle.timestamp)
+    return Update(text, len(text) + HEAD_BYTES, head, recv_ms, place, candle.closed)
 
 
 class Outbox:
@@ -25,38 +50,39 @@ class Outbox:
         self.bytes = 0
         self._bytes_max = bytes_max
         self._numbers = count()
-        # head is None for whole messages; rows that follow each other under one head share a frame
-        self._waiting: OrderedDict[_Slot, tuple[str | None, str]] = OrderedDict()
+        self._waiting: OrderedDict[_Slot, Update] = OrderedDict()
 
     @property
     def is_full(self) -> bool:
         """Say whether the client is too slow to be served any longer."""
         return self.bytes > self._bytes_max
 
-    def put_candle(self, key: Key, head: str, candle: Candle) -> None:
+    def put(self, update: Update) -> None:
         """Queue a revision: an open candle in the place of its older state, if that waits."""
-        place = (key, candle.timestamp)
-        if candle.closed:
-            self._drop(place)
-            self._put(next(self._numbers), head, candle.row)
+        place = update.place
+        if place is None or update.closed:
+            if place is not None:
+                self._drop(place)
+            self._waiting[next(self._numbers)] = update
+            self.bytes += update.size
         else:
-            self._put(place, head, candle.row)
+            self._replace(place, update)
 
     def put_text(self, text: str) -> None:
         """Queue a whole message."""
-        self._put(next(self._numbers), None, text)
+        self.put(Update(text, len(text)))
 
     def put_stats(self, text: str) -> None:
         """Queue the statistics; older ones that wait are replaced."""
-        self._put(_STATS, None, text)
+        self._replace(_STATS, Update(text, len(text)))
 
-    def drop_open(self, key: Key, candles: Iterable[Candle]) -> None:
+    def drop_open(self, series: Series, candles: Iterable[Candle]) -> None:
         """Forget the states of open candles that a snapshot is about to contain.
 
         Their place is before the snapshot, and a later state put there would overtake it.
         """
         for candle in candles:
-            self._drop((key, candle.timestamp))
+            self._drop((series, candle.timestamp))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -66,38 +92,35 @@ class Outbox:
     def take(self) -> list[str]:
         """Return the next messages, about one frame's worth, oldest first."""
         frames: list[str] = []
-        taken = 0
         head: str | None = None
+        recv_ms = taken = 0
         rows: list[str] = []
-        while self._waiting and taken < FRAME_BYTES_MAX:
-            _, (item_head, text) = self._waiting.popitem(last=False)
-            size = _size(item_head, text)
-            taken += size
-            self.bytes -= size
-            if rows and item_head is not head:
-                frames.append(klines_text(head or "", rows))
-                rows = []
-            if item_head is None:
-                frames.append(text)
+        waiting = self._waiting
+        while waiting and taken < FRAME_BYTES_MAX:
+            _, update = waiting.popitem(last=False)
+            taken += update.size
+            if rows and update.head is not head:
+                frames.append(updates_text(head or "", recv_ms, rows))
+                rows, recv_ms = [], 0
+            if update.head is None:
+                frames.append(update.text)
             else:
-                head = item_head
-                rows.append(text)
+                head = update.head
+                recv_ms = max(recv_ms, update.recv_ms)
+                rows.append(update.text)
         if rows:
-            frames.append(klines_text(head or "", rows))
+            frames.append(updates_text(head or "", recv_ms, rows))
+        self.bytes -= taken
         return frames
 
-    def _put(self, slot: _Slot, head: str | None, text: str) -> None:
+    def _replace(self, slot: _Slot, update: Update) -> None:
         older = self._waiting.get(slot)
         if older is not None:
-            self.bytes -= _size(*older)
-        self._waiting[slot] = (head, text)  # an existing slot keeps its place in the order
-        self.bytes += _size(head, text)
+            self.bytes -= older.size
+        self._waiting[slot] = update  # an existing slot keeps its place in the order
+        self.bytes += update.size
 
     def _drop(self, slot: _Slot) -> None:
         dropped = self._waiting.pop(slot, None)
         if dropped is not None:
-            self.bytes -= _size(*dropped)
-
-
-def _size(head: str | None, text: str) -> int:
-    return len(text) + (0 if head is None else len(head))
+            self.bytes -= dropped.size

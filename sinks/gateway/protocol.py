@@ -3,7 +3,7 @@
 A bare number as timeframe means minutes (``15`` is ``15m``), as the clients of old send it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -29,6 +29,7 @@ INITIAL_CANDLES_DEFAULT = 100
 INITIAL_CANDLES_MAX = 10_000
 """Of one subscribe message, all its series together."""
 
+SNAPSHOT_ROWS_MAX = 1_000  # of one message; clients' libraries refuse longer ones
 QUOTED_CHARS_MAX = 80
 EXAMPLE = (
     '{"action":"subscribe","subscriptions":[{"symbol":"BTCUSDT","exchange":"binance",'
@@ -79,11 +80,31 @@ class Key(NamedTuple):
         ]
 
 
+class DataStatus(NamedTuple):
+    """How whole the data of a series are, in the words that clients know."""
+
+    historical_loading: bool = False
+    """A snapshot is still to come: the history is being read."""
+    gap_recovery: bool = False
+    """Missing trades of the symbol are being fetched; corrections follow."""
+    data_quality: Literal["complete", "gap", "partial"] = "complete"
+    """gap: trades are missing; partial: older candles exist and could not be read."""
+
+
 class Wanted(NamedTuple):
     """One subscription: what, and how many closed candles to begin with."""
 
     key: Key
     initial_candles: int
+
+
+class Answer(NamedTuple):
+    """What a subscription begins with."""
+
+    wanted: Wanted
+    candles: int
+    hint: str | None
+    status: DataStatus = DataStatus()
 
 
 def _intervals(value: object) -> tuple[Interval, ...]:
@@ -233,11 +254,11 @@ def pong_text(now_ms: int) -> str:
     return _text({"type": "pong", "time_ms": now_ms})
 
 
-def subscribed_text(answers: Sequence[tuple[Wanted, int, str | None]]) -> str:
+def subscribed_text(answers: Iterable[Answer]) -> str:
     """Return the answer to a subscribe: per entry how many candles follow, and advice if any."""
     items = []
-    for wanted, candles, hint in answers:
-        item = {**_named(wanted.key), "candles": candles}
+    for wanted, candles, hint, status in answers:
+        item = {**_named(wanted.key), "candles": candles, "data_status": status._asdict()}
         items.append(item if hint is None else {**item, "hint": hint})
     return _text({"type": "subscribed", "subscriptions": items})
 
@@ -259,7 +280,25 @@ def _named(key: Key) -> dict[str, Any]:
     }
 
 
-def klines_head(exchange: str, channel: str, recv_ms: int, *, snapshot: bool = False) -> str:
+def market_head(exchange: str, channel: str) -> str:
+    """Return the beginning of every update's envelope; ``updates_text`` ends it."""
+    fields = {"exchange": exchange, "channel": channel, "data_type": "klines", "recv_ms": 0}
+    return _text(fields)[:-2]
+
+
+def updates_text(head: str, recv_ms: int, rows: Sequence[str]) -> str:
+    """Return one envelope of updates under ``market_head``, which may be of several symbols."""
+    return f'{head}{recv_ms},"data":[{",".join(rows)}]}}'
+
+
+def klines_head(
+    exchange: str,
+    channel: str,
+    recv_ms: int,
+    *,
+    snapshot: bool = False,
+    status: DataStatus | None = None,
+) -> str:
     """Return the envelope up to its rows; ``klines_text`` puts the rows in."""
     fields: dict[str, Any] = {
         "exchange": exchange,
@@ -269,12 +308,40 @@ def klines_head(exchange: str, channel: str, recv_ms: int, *, snapshot: bool = F
     }
     if snapshot:
         fields["snapshot"] = True
+    if status is not None:
+        fields["data_status"] = status._asdict()
     return _text(fields)[:-1] + ',"data":['
 
 
 def klines_text(head: str, rows: Sequence[str]) -> str:
     """Return one envelope; the rows are JSON texts and stay as they are, digit for digit."""
     return f"{head}{','.join(rows)}]}}"
+
+
+def snapshot_texts(
+    key: Key, recv_ms: int, rows: Sequence[str], status: DataStatus
+) -> Iterator[str]:
+    """Yield a snapshot; what is beyond one message's rows goes on as changes."""
+    for at in range(0, max(len(rows), 1), SNAPSHOT_ROWS_MAX):
+        told = None if at else status
+        head = klines_head(key.exchange, key.channel, recv_ms, snapshot=not at, status=told)
+        yield klines_text(head, rows[at : at + SNAPSHOT_ROWS_MAX])
+
+
+def status_text(keys: Iterable[Key], status: DataStatus) -> str:
+    """Return what became of the data of some series of one symbol, unasked."""
+    named = list(keys)
+    exchange, channel, symbol, _ = named[0]
+    return _text(
+        {
+            "type": "data_status",
+            "symbol": symbol,
+            "exchange": exchange,
+            "channel": channel,
+            "timeframes": [key.interval.text for key in named],
+            "data_status": status._asdict(),
+        }
+    )
 
 
 def stats_text(figures: dict[str, Any]) -> str:

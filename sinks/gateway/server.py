@@ -5,17 +5,19 @@ Signals are the process's own business (``runtime.shutdown``), so uvicorn's hand
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from runtime.errors import Misconfigured
 from runtime.ports import port_refused
-from sinks.gateway.connection import PART_SOON
+from sinks.gateway.connection import WIRE
 from sinks.gateway.protocol import MESSAGE_BYTES_MAX
 
 PORT_SETTING = "STREAMER_WEBSOCKET_PORT"
@@ -25,6 +27,10 @@ PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
 PART_AFTER_S = 5.0  # what a client that does not read gets to take notice of the close frame
 STOP_WITHIN_S = 5
+
+TEXT_FRAME = 0x81  # whole, not the beginning of one
+_HEAD_16 = struct.Struct("!BBH")
+_HEAD_64 = struct.Struct("!BBQ")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -43,13 +49,36 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's, with a way to part from a peer that has stopped reading."""
+    """uvicorn's, with a way to send without a wait, and to part from a peer that does not read."""
+
+    on_writable: Callable[[], None] | None = None
 
     def handle_connect(self, event: Request) -> None:
-        """Offer ``part_soon`` to the application."""
+        """Offer this side of the connection to the application."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["state"][PART_SOON] = self.part_soon
+            self.scope["state"][WIRE] = self
+
+    @property
+    def is_writable(self) -> bool:
+        """Say whether the peer reads what it is sent."""
+        return self.writable.is_set()
+
+    def send_texts(self, texts: Iterable[str]) -> None:
+        """Send messages in one write, unless the connection is closing."""
+        if self.conn.state is not State.OPEN or self.transport.is_closing():
+            return
+        parts: list[bytes] = []
+        for text in texts:
+            data = text.encode()
+            parts += (_frame_head(len(data)), data)
+        self.transport.write(b"".join(parts))
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
 
     def part_soon(self) -> None:
         """Let the close frame pass a full buffer, and end the connection after a while."""
@@ -60,6 +89,15 @@ class Protocol(WebSocketsSansIOProtocol):
         """Part from a peer that does not answer pings."""
         super().keepalive_timeout()
         self.part_soon()
+
+
+def _frame_head(size: int) -> bytes:
+    """Return the head of an unmasked text message of one frame (RFC 6455, section 5.2)."""
+    if size < 126:
+        return bytes((TEXT_FRAME, size))
+    if size < 1 << 16:
+        return _HEAD_16.pack(TEXT_FRAME, 126, size)
+    return _HEAD_64.pack(TEXT_FRAME, 127, size)
 
 
 class Server(uvicorn.Server):

@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.intervals import Interval
-from sinks.gateway.connection import Connection
+from sinks.gateway.connection import Connection, Writer
 from sinks.gateway.hub import Hub
 
 STATIC = Path(__file__).with_name("static")
@@ -88,8 +88,10 @@ def build_web(
         """List the series of candles in memory and the intervals that are made."""
         return describe_series(hub)
 
+    writer = Writer()
+
     async def stream(websocket: WebSocket) -> None:
-        await Connection(websocket, hub, ready).run()
+        await Connection(websocket, hub, ready, writer).run()
 
     for router in routers:
         web.include_router(router)

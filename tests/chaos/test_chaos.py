@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from fibstream.chaos.truth import Hole
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).parents[2]
-LENGTHS_MS = (1_000, 7_000)
+DAY_MS = 86_400_000
+FRAMES = ((1_000, ""), (7_000, ""))
 
 
 async def chaos(tmp_path: Path, *arguments: str) -> tuple[int, dict, str]:
@@ -47,6 +49,8 @@ async def test_killed_frozen_and_cut_off_workers_end_in_exact_candles(tmp_path: 
     assert report["kills"] >= 3 * minutes
     assert report["candles"] > 500
     assert report["revisions"] > 0
+    assert report["flat"] > 0
+    assert report["open"] > 0
     lines = err.splitlines()
     for act in report["schedule"]:
         assert any(f"{act['kind']} {act['target']}" in line for line in lines), "printed before"
@@ -61,8 +65,9 @@ async def test_without_a_safeguard_the_verdict_fails_and_with_all_of_them_it_doe
     assert code == 0, (report, err)
     assert report.pop("ok") is True
     assert report.pop("control")["ok"] is True
+    assert report.pop("control-fence")["ok"] is True
     assert {name: lacking["ok"] for name, lacking in report.items()} == dict.fromkeys(
-        ("position-guard", "awaiting", "order"), False
+        ("position-guard", "awaiting", "order", "fence"), False
     )
 
 
@@ -117,16 +122,16 @@ def test_the_sql_oracle_agrees_with_the_plain_one(tmp_path: Path, ids: str) -> N
     told = late + pick.sample(late, 50)  # some come twice
     batches = [told[at : at + 7] for at in range(0, len(told), 7)]
     records = [record(offset, trades, ids=ids) for offset, trades in enumerate(batches)]
-    truth = consult(records, tmp_path, LENGTHS_MS)
+    truth = consult(records, tmp_path, FRAMES)
 
     real = [t for t in late if t.id % 10]
     expected = {
-        ("x", "spot", "S", length, open_ms): candle
-        for length in LENGTHS_MS
+        ("x", "spot", "S", length, "", open_ms): candle
+        for length, _ in FRAMES
         for open_ms, candle in candles_of(real, length, by_arrival=ids == "unique").items()
     }
     assert truth.trades == len(told)
-    assert {key: in_small_units(candle) for key, candle in truth.candles.items()} == expected
+    assert {key: in_small_units(each.candle) for key, each in truth.candles.items()} == expected
     stream = truth.streams["x", "spot", "S"]
     assert stream.last_ms == max(t.ts for t in real)
     neighbours = made[498].ts, made[499].ts
@@ -136,14 +141,73 @@ def test_the_sql_oracle_agrees_with_the_plain_one(tmp_path: Path, ids: str) -> N
 def test_a_venue_that_opens_at_the_close_before_has_its_way(tmp_path: Path) -> None:
     trades = [T(1, 1_000, 100, 1, 1), T(2, 2_500, 110, 1, 1), T(3, 3_000, 90, 1, 1)]
     trades += [T(4, 9_999, 95, 1, 1)]
-    truth = consult([record(0, trades, exchange="bybit")], tmp_path, [1_000])
-    shown = [in_small_units(candle)[:4] for _, candle in sorted(truth.candles.items())]
-    assert shown == [
+    truth = consult([record(0, trades, exchange="bybit")], tmp_path, [(1_000, "")])
+    traded = [each.candle for _, each in sorted(truth.candles.items()) if each.candle.trade_count]
+    assert [in_small_units(candle)[:4] for candle in traded] == [
         (100, 100, 100, 100),
         (100, 110, 100, 110),
         (110, 110, 90, 90),
         (90, 95, 90, 95),
     ]
+
+
+def test_a_window_without_a_trade_is_flat_where_the_venue_draws_it(tmp_path: Path) -> None:
+    trades = [T(1, 1_000, 100, 1, 1), T(2, 4_500, 110, 1, 1)]
+    truth = consult([record(0, trades, exchange="bybit")], tmp_path, [(1_000, "")])
+    flat = {
+        key[-1]: in_small_units(each.candle)
+        for key, each in truth.candles.items()
+        if not each.candle.trade_count
+    }
+    assert list(flat)[:4] == [2_000, 3_000, 5_000, 6_000]
+    assert flat[2_000] == flat[3_000] == (*(100,) * 4, *(0,) * 7)
+    assert flat[5_000] == (*(110,) * 4, *(0,) * 7), "as long as a clock may close it"
+    plain = consult([record(0, trades, exchange="binance")], tmp_path, [(1_000, "")])
+    assert len(plain.candles) == 2
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("frame", "opens", "ends"),
+    [
+        ((7 * DAY_MS, "mon"), "2023-11-13T00:00Z", "2023-11-20T00:00Z"),
+        ((DAY_MS, "tz=Asia/Tokyo"), "2023-11-15T00:00+09:00", "2023-11-16T00:00+09:00"),
+        ((30 * DAY_MS, "month"), "2023-11-01T00:00Z", "2023-12-01T00:00Z"),
+    ],
+)
+def test_calendars_are_told_without_the_code_that_is_judged(tmp_path, frame, opens, ends) -> None:
+    inside, last, after = ms("2023-11-14T22:13Z"), ms(ends) - 1, ms(ends)
+    trades = [T(n, at, 100 + n, 1, 1) for n, at in enumerate((inside, last, after), 1)]
+    if frame[1].startswith("tz"):
+        assert inside >= ms(opens), "the day there has begun already"
+    truth = consult([record(0, trades)], tmp_path, [frame])
+    found = {key[3:]: each for key, each in truth.candles.items()}
+    assert list(found) == [(*frame, ms(opens)), (*frame, ms(ends))]
+    whole = found[*frame, ms(opens)]
+    assert (whole.end_ms, whole.candle.trade_count) == (ms(ends), 2)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "cause"),
+    [
+        ([(1, 100), (2, 900), (3, 1_000)], "live"),
+        ([(1, 100), (3, 1_000), (2, 900)], "late"),
+        ([(2, 900), (1, 100), (3, 1_000)], "live"),  # late within its window corrects nothing
+        ([(1, 100), (3, 1_000), (1, 100)], "live"),  # a repeat is no trade
+        ([(1, 100), (10, 1_000), (2, 900)], "live"),  # the tenth is none that counts
+    ],
+)
+def test_a_candle_is_late_when_its_last_trade_came_after_a_later_windows(
+    tmp_path: Path, arrivals: list[tuple[int, int]], cause: str
+) -> None:
+    records = [
+        record(offset, [T(id_, at_ms, 100, 1, 1)]) for offset, (id_, at_ms) in enumerate(arrivals)
+    ]
+    truth = consult(records, tmp_path, [(1_000, "")])
+    assert truth.candles["x", "spot", "S", 1_000, "", 0].cause == cause
 
 
 def in_small_units(candle) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ async def test_a_small_day_goes_through_one_worker_whole():
     report = await bench_day(Settings(), Day(trades=4_000_000, symbols=50, partitions=4))
     assert 3_900_000 < report["trades"] <= 4_000_000
     assert report["seconds"] > 0
+    assert report["differences"] == []
+    assert report["candles_right"] > 100_000
 
 
 async def test_every_stage_of_a_latency_is_told():

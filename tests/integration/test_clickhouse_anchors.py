@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from runtime.settings import Settings
 from schemas import clickhouse
+from schemas.clickhouse import layout
 from schemas.intervals import parse_interval
 from schemas.topics import KLINES
 from sinks.clickhouse import ClickHouseSink, store
@@ -66,7 +67,7 @@ async def test_a_database_of_before_keeps_its_candles_and_goes_on(tmp_path, monk
     client.command(f"CREATE DATABASE {store.EMBEDDED_DATABASE}")
     client.database = store.EMBEDDED_DATABASE
     with monkeypatch.context() as patch:
-        patch.setattr(store, "read_migrations", lambda: before)
+        patch.setattr(layout, "read_migrations", lambda: before)
         store.migrate(client)
     client.command(
         "INSERT INTO klines (exchange, channel, symbol, interval_ms, open_time, close, rev,"

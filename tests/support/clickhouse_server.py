@@ -49,9 +49,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _run(self, query: str, body: bytes) -> bytes:
         head, _, data = body.partition(b"\n")
-        if not query and head.startswith(b"INSERT"):
+        if not query and head.startswith(b"INSERT") and b" FORMAT " in head:
             query, body = head.decode(), data
-        if not query.upper().startswith("INSERT"):
+        if not query.upper().startswith("INSERT"):  # which has rows behind it, unless it selects
             sql = f"{query}\n{body.decode()}".strip()
             return self.session.query(sql, "TabSeparated").bytes() or b""
         before, _, output_format = query.strip().rpartition(" FORMAT ")

@@ -75,7 +75,9 @@ def test_every_part_of_the_system_is_there():
         ("ingest",),
         ("process",),
         ("recompute",),
+        ("recover",),
         ("gateway",),
+        ("integrity",),
         ("sink", "clickhouse"),
         ("sink", "redis"),
     }

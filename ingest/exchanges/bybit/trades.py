@@ -18,7 +18,9 @@ from schemas.trades import BUY, SELL, Flag
 KIND = "publicTrade"
 
 
-class _Trade(Struct, gc=False):
+class Trade(Struct, gc=False):
+    """One match; REST tells the same under other names."""
+
     T: TimeMs
     s: Text
     S: Literal["Buy", "Sell"]
@@ -32,15 +34,16 @@ class _Trade(Struct, gc=False):
     """Not told before 2025."""
 
 
-_decode = json.Decoder(list[_Trade]).decode
+_decode = json.Decoder(list[Trade]).decode
 
 
 def trades(data: bytes) -> Sequence[TradeRow]:
     """Return the trades of a frame in its order; raise ValueError naming what is wrong."""
-    return [_row(trade) for trade in _decode(data)]
+    return [trade_row(trade) for trade in _decode(data)]
 
 
-def _row(trade: _Trade) -> TradeRow:
+def trade_row(trade: Trade) -> TradeRow:
+    """Return the trade; raise ValueError naming what is wrong."""
     try:
         price, price_scale = digits(trade.p)
         qty, qty_scale = digits(trade.v)

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from simulator.archive.published import Published
 from simulator.book import Book
 from simulator.dialect import Answer, Asked, Dialect, Opening, Rules
 from simulator.feeds import Feed, Stream
 from simulator.options import SimulatorOptions
 from simulator.symbols import Symbol, idle, traded
-from simulator.venues.binance import streams
+from simulator.venues.binance import archive, streams
 from simulator.venues.binance.market import LINEAR, SPOT, Market
 from simulator.venues.binance.requests import Desk, read_path
 from simulator.venues.binance.rest import Rest, refused
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from simulator.exchange import Exchange
 
 RESTART_STEP = 1_000_000
+ALL_MS = 1 << 60
 PRICE = re.compile(rb'("p":|"b":|"o":|\[\[)"-?\d[^"]*"')
 
 
@@ -26,13 +28,16 @@ class Binance(Dialect):
 
     exchange = "binance"
 
-    def __init__(self, market: Market, rules: Rules, insurance_fund_share: float) -> None:
+    def __init__(
+        self, market: Market, rules: Rules, insurance_fund_share: float, horizon_h: float = 0.0
+    ) -> None:
         self.channel = market.channel
         self.rows = "fills" if market.is_spot else "levels"
         self.rules = rules
         self.insurance_fund_share = insurance_fund_share
         self.market = market
-        self._rest = Rest(market, self.idle_symbols())
+        horizon_ms = int(horizon_h * 3_600_000) or ALL_MS
+        self._rest = Rest(market, self.idle_symbols(), horizon_ms)
 
     def symbols(self, options: SimulatorOptions) -> list[Symbol]:
         """Return the symbols that trade."""
@@ -45,6 +50,10 @@ class Binance(Dialect):
     def book_id(self, book: Book) -> int:
         """Return the update id that a snapshot would tell."""
         return self.market.update_id(book.last_id)
+
+    def archive(self, path: str, exchange: "Exchange") -> Published | None:
+        """Return the file at a path of data.binance.vision."""
+        return archive.find(path, exchange, self.market)
 
     def open(self, path: str, query: Mapping[str, str]) -> Opening | None:
         """How to talk on a path; None where there is none."""
@@ -95,4 +104,4 @@ def linear(options: SimulatorOptions) -> Dialect:
         lifetime_s=options.connection_lifetime_s,
         attempts_max=options.connection_attempts_max,
     )
-    return Binance(LINEAR, rules, options.insurance_fund_share)
+    return Binance(LINEAR, rules, options.insurance_fund_share, options.linear_horizon_h)

@@ -23,8 +23,10 @@ HOUR_MS = 3_600_000
 Json = dict[str, object]
 
 
-def aggregate_trades(market: Market, exchange: "Exchange", query: Mapping[str, str]) -> list[Json]:
-    """``aggTrades``."""
+def aggregate_trades(
+    market: Market, exchange: "Exchange", query: Mapping[str, str], oldest_ms: int
+) -> list[Json]:
+    """``aggTrades``; what is older than ``oldest_ms`` is refused."""
     ledger = exchange.ledgers[symbol_of(query, exchange).name]
     limit = limit_of(market, query, 500, 1_000)
     from_id = whole(query, "fromId")
@@ -45,7 +47,10 @@ def aggregate_trades(market: Market, exchange: "Exchange", query: Mapping[str, s
         low = ledger.aggregate_at(start_ms)
     else:  # the newest ones
         low = high - limit
-    rows = ledger.aggregates(low, min(high, max(low, ledger.aggregate_at(0)) + limit))
+    low = max(low, ledger.aggregate_at(0))
+    if low < min(ledger.aggregate_at(oldest_ms), high):
+        raise RefusedError(-1130, "Only trades of the last 24 hours are supported.")
+    rows = ledger.aggregates(low, min(high, low + limit))
     symbol = ledger.symbol
     best_match = {"M": True} if market.is_spot else {}
     return [
@@ -69,7 +74,7 @@ def trades(market: Market, exchange: "Exchange", query: Mapping[str, str]) -> li
     limit = limit_of(market, query, 500, 1_000)
     from_id = whole(query, "fromId")
     low = ledger.next_id - limit if from_id is None else from_id
-    low = max(low, ledger.first_kept_id)
+    low = max(low, ledger.first_id)
     symbol = ledger.symbol
     return [
         {

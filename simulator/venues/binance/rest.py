@@ -23,9 +23,10 @@ SPOT_DEPTH_MAX = 5_000
 class Rest:
     """One market's endpoints and the weight that was used in this minute."""
 
-    def __init__(self, market: Market, idle: list[Symbol]) -> None:
+    def __init__(self, market: Market, idle: list[Symbol], horizon_ms: int) -> None:
         self._market = market
         self._idle = idle
+        self._horizon_ms = horizon_ms
         self._minute = 0
         self._weight = 0
         self._asked_on = 0
@@ -70,7 +71,9 @@ class Rest:
                 market, self._symbols(query, exchange), now_ms
             ),
             "ticker/24hr": lambda: self._tickers(asked, exchange),
-            "aggTrades": lambda: history.aggregate_trades(market, exchange, query),
+            "aggTrades": lambda: history.aggregate_trades(
+                market, exchange, query, now_ms - self._horizon_ms
+            ),
             "depth": lambda: _depth(market, asked, exchange),
         }
         if market.is_spot:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from simulator.archive.published import Published
 from simulator.dialect import Answer, Asked, Dialect, Opening, Rules
 from simulator.feeds import Feed, Stream
 from simulator.ledger import Row
 from simulator.options import SimulatorOptions
 from simulator.symbols import Symbol, traded
-from simulator.venues.bybit import listing
+from simulator.venues.bybit import archive, listing
 from simulator.venues.bybit.books import book_feed
 from simulator.venues.bybit.events import candle_feed, liquidation_feed
 from simulator.venues.bybit.rest import Rest, refused
@@ -60,6 +61,10 @@ class Bybit(Dialect):
     def trade_uid(self, symbol: Symbol, row: Row) -> str:
         """Linear's UUID."""
         return linear_uid(symbol, row) if self._is_linear else ""
+
+    def archive(self, path: str, exchange: "Exchange") -> Published | None:
+        """Return the file at a path of public.bybit.com."""
+        return archive.find(path, exchange, is_linear=self._is_linear)
 
     def open(self, path: str, query: Mapping[str, str]) -> Opening | None:
         """How to talk on the market's one path."""

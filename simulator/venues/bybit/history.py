@@ -15,7 +15,7 @@ CANDLES_MAX = 1_000
 def recent_trades(ledger: Ledger, limit: int, *, is_linear: bool) -> list[dict[str, object]]:
     """Return the newest trades, the youngest first."""
     symbol = ledger.symbol
-    rows = ledger.rows(max(ledger.next_id - limit, ledger.first_kept_id), ledger.next_id)
+    rows = ledger.rows(max(ledger.next_id - limit, ledger.first_id), ledger.next_id)
     return [
         {
             "execId": linear_uid(symbol, row) if is_linear else str(spot_id(row)),

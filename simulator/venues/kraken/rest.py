@@ -4,7 +4,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import orjson
+
 from simulator.dialect import Answer, Asked
+from simulator.ledger import Ledger, Row
 from simulator.numbers import decimal_text
 from simulator.symbols import Symbol
 from simulator.venues.kraken import words
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 ASKED_MAX = 20
 """At once; one more each second."""
+TRADES_MAX = 1_000
+SECONDS_DIGITS_MAX = 11
 
 
 class Rest:
@@ -29,7 +34,10 @@ class Rest:
         tell = METHODS.get(asked.path) if asked.method == "GET" else None
         if tell is None:
             return Answer(body={"error": ["EGeneral:Unknown method"]})
-        return Answer(body={"error": [], "result": tell(exchange, asked)})
+        result = tell(exchange, asked)
+        if result is None:
+            return Answer(body={"error": ["EQuery:Unknown asset pair"]})
+        return Answer(body={"error": [], "result": result})
 
     def _is_too_much(self, now_ms: int) -> bool:
         asked = self._asked_ms
@@ -98,8 +106,55 @@ def _ticker(exchange: "Exchange", symbol: Symbol, now_ms: int) -> dict[str, obje
     }
 
 
+def _trades(exchange: "Exchange", asked: Asked) -> dict[str, object] | None:
+    """Rows after ``since`` (ns, or s) up to 1,000, oldest first; or the newest ones."""
+    symbol = next((s for s in exchange.symbols if asked.query.get("pair") in _names(s)), None)
+    if symbol is None:
+        return None
+    ledger, since = exchange.ledgers[symbol.name], asked.query.get("since", "")
+    count = asked.query.get("count", "")
+    limit = min(int(count), TRADES_MAX) if count.isdecimal() and int(count) else TRADES_MAX
+    if since.isdecimal():
+        ns = int(since) if len(since) > SECONDS_DIGITS_MAX else int(since) * 10**9
+        low = ledger.id_at(ns // 10**6)
+        while low < ledger.next_id and _stamp_ns(ledger, ledger.rows(low, low + 1)[0]) <= ns:
+            low += 1
+    else:
+        low = max(ledger.next_id - limit, ledger.first_id)
+    rows = ledger.rows(low, low + limit)
+    last = str(_stamp_ns(ledger, rows[-1])) if rows else since
+    return {_key(symbol, asked): [_trade(ledger, row) for row in rows], "last": last}
+
+
+def _names(symbol: Symbol) -> tuple[str, ...]:
+    old = words.old_name(symbol)
+    return symbol.name, old, old.replace("/", ""), symbol.name.replace("/", "")
+
+
+def _trade(ledger: Ledger, row: Row) -> list[object]:
+    """A time is a JSON number with seven decimals."""
+    symbol = ledger.symbol
+    seconds, rest = divmod(_stamp_ns(ledger, row), 10**9)
+    return [
+        words.price(symbol, row.price),
+        words.qty(symbol, row.qty),
+        orjson.Fragment(f"{seconds}.{rest // 100:07d}"),
+        "b" if row.side > 0 else "s",
+        "m" if row.id % 3 else "l",
+        "",
+        row.id,
+    ]
+
+
+def _stamp_ns(ledger: Ledger, row: Row) -> int:
+    """Trades of one millisecond stand a little apart, so that ``since`` can divide them."""
+    place = row.id - ledger.id_at(row.ts_ms)
+    return row.ts_ms * 10**6 + min(place, 9_999) * 100
+
+
 METHODS: Mapping[str, Callable[["Exchange", Asked], object]] = {
     "/0/public/Time": lambda _exchange, asked: {"unixtime": asked.now_ms // 1_000},
     "/0/public/AssetPairs": _pairs,
     "/0/public/Ticker": _tickers,
+    "/0/public/Trades": _trades,
 }

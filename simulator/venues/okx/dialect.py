@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any, Literal
 
+from simulator.archive.published import Published
 from simulator.dialect import Answer, Asked, Dialect, Opening, Rules
 from simulator.exchange import Exchange
 from simulator.feeds import Feed, Stream
 from simulator.ledger import Row
 from simulator.options import SimulatorOptions
 from simulator.symbols import Symbol
-from simulator.venues.okx import listing
+from simulator.venues.okx import archive, listing
 from simulator.venues.okx.channels import KIND_OF, stream_of
 from simulator.venues.okx.feeds import feed
 from simulator.venues.okx.rest import Rest, refused
@@ -54,6 +55,10 @@ class Okx(Dialect):
         """Return the id of the last trade in a row."""
         del symbol
         return row.last
+
+    def archive(self, path: str, exchange: Exchange) -> Published | None:
+        """Return the file at a path of OKX's static host."""
+        return archive.find(path, exchange)
 
     def open(self, path: str, query: Mapping[str, str]) -> Opening | None:
         """How to talk on the public and on the business path."""

@@ -1,7 +1,6 @@
 """Past trades and candles over REST, newest first; ``after`` means older, ``before`` newer."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Mapping
 
 from simulator.candles import fold, open_time
@@ -14,8 +13,10 @@ from simulator.venues.okx.parameters import RefusedError, limit_of, whole
 BY_TIME = "2"
 
 
-def trades(ledger: Ledger, query: Mapping[str, str], *, limit_max: int) -> list[Json]:
-    """Return the newest trades of those that are asked for, one by one."""
+def trades(
+    ledger: Ledger, query: Mapping[str, str], *, limit_max: int, oldest_ms: int = 0
+) -> list[Json]:
+    """Return the newest trades of those that are asked for, one by one; none that are too old."""
     limit = limit_of(query, 100, limit_max)
     after, before = whole(query, "after"), whole(query, "before")
     if query.get("type", "1") == BY_TIME:
@@ -23,8 +24,8 @@ def trades(ledger: Ledger, query: Mapping[str, str], *, limit_max: int) -> list[
         before = None if before is None else _trade_id_at(ledger, before + 1) - 1
     until = min(ledger.next_trade_id if after is None else after, ledger.next_trade_id)
     since = max(0 if before is None else before + 1, until - limit)
-    low = ledger.first_kept_id + max(bisect_right(ledger.first, since) - 1, 0)
-    high = ledger.first_kept_id + bisect_right(ledger.first, until - 1)
+    low = max(ledger.row_of_trade(since), ledger.id_at(oldest_ms), ledger.first_id)
+    high = ledger.row_of_trade(until - 1) + 1
     found = [
         rows.single(ledger.symbol, one)
         for row in ledger.rows(low, high)
@@ -36,8 +37,9 @@ def trades(ledger: Ledger, query: Mapping[str, str], *, limit_max: int) -> list[
 
 def _trade_id_at(ledger: Ledger, ts_ms: int) -> int:
     """Return the id of the first trade at that time or later."""
-    at = ledger.id_at(ts_ms) - ledger.first_kept_id
-    return ledger.first[at] if at < len(ledger) else ledger.next_trade_id
+    row_id = ledger.id_at(ts_ms)
+    found = ledger.rows(row_id, row_id + 1)
+    return found[0].first if found else ledger.next_trade_id
 
 
 async def candles(

@@ -26,6 +26,7 @@ ALLOWED = {  # requests in a window
     "public/mark-price": 10,
 }
 ALLOWED_ELSE = 20
+HORIZON_MS = 90 * 86_400_000  # of history-trades
 Body = Sequence[Mapping[str, object] | Sequence[str]]
 
 
@@ -134,7 +135,8 @@ class Rest:
         return history.trades(self._ledger(asked, exchange), newest, limit_max=500)
 
     async def _history_trades(self, asked: Asked, exchange: "Exchange") -> Body:
-        return history.trades(self._ledger(asked, exchange), asked.query, limit_max=100)
+        ledger, oldest_ms = self._ledger(asked, exchange), asked.now_ms - HORIZON_MS
+        return history.trades(ledger, asked.query, limit_max=100, oldest_ms=oldest_ms)
 
     async def _candles(self, asked: Asked, exchange: "Exchange") -> Body:
         ledger = self._ledger(asked, exchange)

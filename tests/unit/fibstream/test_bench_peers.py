@@ -2,15 +2,18 @@
 
 import json
 import re
+import sys
 from collections import defaultdict
 
 import pytest
 
 from fibstream.bench import peer_parts
 from fibstream.bench.load import records
-from fibstream.bench.peer_trades import Candles, differences, fold, plain, read
-from fibstream.bench.peers import PEERS, Load, _compare
+from fibstream.bench.peer_trades import Candles, differences, fold, plain, read, unpacked
+from fibstream.bench.peers import OURS, PEERS, Load, Peer, _commands, order, summary
+from fibstream.bench.peers_run import PeerFailed, run_peer
 from runtime.errors import Misconfigured
+from schemas.trades import TradeBatch, decode_batch
 
 MINUTE_MS = 60_000
 
@@ -139,12 +142,98 @@ def test_what_cannot_be_fetched_is_said_and_leaves_nothing_half_made(monkeypatch
     assert not list((tmp_path / "cache").rglob("python"))
 
 
-def test_ratios_are_a_peers_cpu_by_ours():
-    reports = {
-        "fibstream 1": {"cpu_s_per_million": 0.5},
-        "fibstream 8": {"cpu_s_per_million": 1.0},
-        "other": {"cpu_s_per_million": 3.0},
+def test_an_envelope_is_told_in_lists_however_large_it_is(made):
+    batch = made[0].batch
+    whole = TradeBatch(batch.exchange, batch.channel, batch.source, batch.recv_ns, batch.symbols)
+    large = next(records("bulk", 1, 4)).batch
+    for each in (whole, large):
+        value = json.loads(unpacked(each))
+        assert value["v"] == 1
+        assert value["symbols"][0]["price"] == each.symbols[0].price
+        assert decode_batch(unpacked(each)).symbols == each.symbols
+
+
+# -- rounds
+
+
+def run(cpu: float, *, differences: tuple[str, ...] = ()) -> dict:
+    figures = {"cpu_s_per_million": cpu, "trades_per_s": 1_000, "peak_rss_mb": 100, "trades": 9}
+    return figures | {"differences": list(differences)}
+
+
+def test_every_second_round_goes_backwards():
+    assert order(["A", "B", "C"], 3) == [*"ABC", *"CBA", *"ABC"]
+
+
+def test_ratios_are_a_peers_middle_cpu_by_ours():
+    runs = {
+        "fibstream 1": [run(0.5), run(0.4), run(0.6)],
+        "fibstream 8": [run(1.0)],
+        "other": [run(2.0), run(4.0)],
     }
-    _compare(reports)
-    assert reports["other"]["cpu_by_fibstream_1"] == 6.0
-    assert reports["other"]["cpu_by_fibstream_8"] == 3.0
+    told = summary(runs, {})
+    other = told["peers"]["other"]
+    assert told["ok"]
+    assert (other["cpu_by_fibstream_1"], other["cpu_by_fibstream_8"]) == (6.0, 3.0)
+    assert other["cpu_of_each_round"] == [2.0, 4.0]
+
+
+def test_who_failed_is_named_and_spoils_no_other():
+    told = summary({"fibstream 1": [run(0.5)], "fibstream 8": [], "other": [run(2.0)]}, {"x": "no"})
+    assert told["failed"] == {"x": "no"}
+    assert told["peers"].keys() == {"fibstream 1", "other"}
+    assert told["peers"]["other"]["cpu_by_fibstream_1"] == 4.0
+    assert "cpu_by_fibstream_8" not in told["peers"]["other"]
+    assert not told["ok"]
+
+
+def test_who_failed_once_has_no_figures():
+    told = summary({"fibstream 1": [run(0.5)], "other": [run(2.0)]}, {"other": "no"})
+    assert told["peers"].keys() == {"fibstream 1"}
+
+
+def test_nobody_is_ok_who_loses():
+    assert not summary({"fibstream 1": [run(0.5), run(0.5, differences=("A",))]}, {})["ok"]
+
+
+def test_a_peer_whose_parts_cannot_be_had_is_named_and_the_others_run(monkeypatch):
+    def nothing(*_: str) -> list[str]:
+        raise Misconfigured("--only", "no network", remedy="-")
+
+    monkeypatch.setattr(peer_parts, "java", nothing)
+    monkeypatch.setattr(peer_parts, "python", lambda: "python")
+    found, failed = _commands(PEERS)
+    assert {peer.name for peer in found} == {"confluent", "aiokafka", "quix"}
+    assert {title.partition(",")[0] for title in failed} == {"streams-eos", "streams-alo"}
+    assert all("no network" in reason for reason in failed.values())
+
+
+def test_our_own_names_are_no_peers():
+    assert not OURS.keys() & {peer.title for peer in PEERS}
+    assert Peer(name="a", script="a.py", form="plain").title == "a, plain"
+
+
+async def told_by(program: str, *, within_s: float = 20.0) -> dict:
+    return await run_peer([sys.executable, "-c", program], within_s=within_s)
+
+
+async def test_a_program_reports_with_its_last_line():
+    assert await told_by("print('hello'); print('{\"trades\": 3}')") == {"trades": 3}
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit('no memory left')", "no memory left"),
+        ("pass", "ended with code 0"),
+        ("print('done')", "no report: done"),
+    ],
+)
+async def test_a_program_that_fails_is_told_with_its_reason(program, reason):
+    with pytest.raises(PeerFailed, match=reason):
+        await told_by(program)
+
+
+async def test_a_program_that_takes_too_long_is_ended():
+    with pytest.raises(PeerFailed, match="not done within"):
+        await told_by("import time; time.sleep(60)", within_s=0.3)

@@ -3,11 +3,22 @@ from decimal import Decimal
 import pytest
 
 from fibstream.chaos.tape import Record, read_json
-from fibstream.chaos.truth import Candle, Hole, Stream, Truth, units
+from fibstream.chaos.truth import (
+    FLAT_FOR_MS,
+    Candle,
+    Expected,
+    Hole,
+    Stream,
+    Truth,
+    units,
+    with_flats,
+)
 from fibstream.chaos.verdict import Told, judge
 
 SERIES = ("binance", "spot", "S")
-KEY = (*SERIES, 1_000, 5_000)
+KEY = (*SERIES, 1_000, "", 5_000)
+WEEK_MS = 7 * 86_400_000
+WEEK = (*SERIES, WEEK_MS, "mon", 4_000)
 TOLD = {
     "symbol": "S",
     "interval": 1_000,
@@ -31,7 +42,7 @@ CANDLE = Candle(ONE, ONE, ONE, ONE, ONE, QUOTE, ONE, QUOTE, 1, 7, 7)
 
 def truth(last_ms: int = 60_000, holes: tuple[Hole, ...] = ()) -> Truth:
     stream = Stream("dense", 1, 0, last_ms, ONE, list(holes))
-    return Truth(trades=2, candles={KEY: CANDLE}, streams={SERIES: stream})
+    return Truth(trades=2, candles={KEY: Expected(CANDLE, 6_000)}, streams={SERIES: stream})
 
 
 def record(offset: int, *rows: dict, data_type: str = "klines") -> Record:
@@ -72,6 +83,7 @@ def test_what_the_trades_imply_is_right():
         {"closed": False},
         {"quality": "assumed"},
         {"missing": 1},
+        {"cause": "late"},
     ],
     ids=str,
 )
@@ -79,7 +91,7 @@ def test_any_other_field_is_wrong(change):
     verdict = judge(truth(), told(TOLD | change))
     assert counts(verdict) == {"wrong": 1}
     assert not verdict.ok
-    assert "('binance', 'spot', 'S', 1000, 5000)" in verdict.differences[0]
+    assert "('binance', 'spot', 'S', 1000, '', 5000)" in verdict.differences[0]
 
 
 def test_the_highest_revision_is_judged_and_lower_ones_before_it_may_say_less():
@@ -120,6 +132,47 @@ def test_a_new_content_after_a_later_revision_goes_back(older):
 def test_a_candle_without_a_trade_is_too_much():
     verdict = judge(truth(), told(TOLD, TOLD | {"timestamp": 9_000}))
     assert counts(verdict) == {"duplicated": 1}
+
+
+def open_week(*rows: dict, is_told: bool = True, cause: str = "live"):
+    """Return the verdict over a week that goes on, and was told as these rows."""
+    implied = truth()
+    week = Expected(CANDLE, 4_000 + WEEK_MS, cause)
+    implied = Truth(trades=2, candles={**implied.candles, WEEK: week}, streams=implied.streams)
+    found = told(TOLD)
+    base = {"interval": WEEK_MS, "timestamp": 4_000, "anchor": "mon", "closed": False}
+    row = TOLD | base | {"quality": "assumed"}
+    if is_told:
+        found.take_live([record(0, *(row | change for change in rows))])
+    return judge(implied, found)
+
+
+def test_a_candle_that_goes_on_after_the_run_is_judged_as_it_was_told_last():
+    verdict = open_week({"rev": 2, "trade_count": 0}, {})
+    assert verdict.ok
+    assert (verdict.candles, verdict.open) == (2, 1)
+    assert counts(open_week(is_told=False)) == {"lost": 1}
+    assert counts(open_week({"rev": 9, "volume": 2})) == {"wrong": 1}
+    assert counts(open_week({}, cause="late")) == {"wrong": 1}
+
+
+def test_an_older_revision_of_an_open_candle_may_come_again():
+    assert open_week({}, {"rev": 2, "trade_count": 0}).ok
+    assert counts(open_week({}, {"volume": 2})) == {"wrong": 1}, "readers keep the last of a rev"
+
+
+def test_windows_without_a_trade_stand_at_the_close_before_them_where_they_are_drawn():
+    later = (*SERIES, 1_000, "", 8_000)
+    found = {KEY: Expected(CANDLE, 6_000), later: Expected(CANDLE._replace(close=7), 9_000)}
+    assert with_flats(found, ()) == found
+    filled = with_flats(found, ["binance"])
+    flats = {key[-1]: each for key, each in filled.items() if key not in found}
+    assert list(flats)[:3] == [6_000, 7_000, 9_000]
+    assert flats[7_000] == Expected(Candle(*(ONE,) * 4, *(0,) * 7), 8_000)
+    assert flats[9_000].candle.open == flats[max(flats)].candle.close == 7
+    assert max(flats) == 9_000 + FLAT_FOR_MS - 1_000
+    week = {WEEK: Expected(CANDLE, 4_000 + WEEK_MS)}
+    assert with_flats(week, ["binance"]) == week
 
 
 def test_the_last_price_is_that_of_the_last_trade():

@@ -156,7 +156,7 @@ def test_rows_keep_their_digits_in_the_envelope():
 def test_anchored_timeframes_are_read_and_answered_in_their_canonical_text():
     texts = ["1w", "1M", "1D@tz=Asia/Tokyo", "8h@funding", "1D@tz=UTC"]
     found = wanted(subscribe(*texts))
-    answer = json.loads(protocol.subscribed_text([(w, 0, None) for w in found]))
+    answer = json.loads(protocol.subscribed_text([protocol.Answer(w, 0, None) for w in found]))
     assert [(s["timeframe"], s["anchor"]) for s in answer["subscriptions"]] == [
         ("1w@mon", "mon"),
         ("1M", "month"),

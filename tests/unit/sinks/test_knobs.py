@@ -2,13 +2,13 @@ import json
 
 import msgspec
 import pytest
-from market import batch, group, klines_value, price_value, trades_value
+from market import batch, group, klines_value, price_value, trade_batch, trades_value
 
 from runtime.settings import Settings
 from schemas.control import Control, IntervalControl
 from schemas.streams import StreamKey
-from schemas.topics import KLINES, PRICES, TRADES
-from schemas.trades import decode_batch
+from schemas.topics import KLINES, PRICES, TICKER_SNAPSHOTS, TRADES
+from schemas.trades import decode_batch, encode_batch, rows
 from sinks import metrics
 from sinks.knobs import Knobs, strip
 
@@ -46,6 +46,15 @@ def test_what_is_not_muted_or_cannot_be_read_stays_as_it_is(value) -> None:
     assert strip(value, "trades", MUTED) == (value, 0)
 
 
+@pytest.mark.parametrize("binary_from", [1, 1 << 60])
+def test_of_a_packed_record_the_columns_go_with_their_symbol(binary_from) -> None:
+    kept = group(7, 2, symbol="ETHUSDT", price=[1, 2])
+    value = encode_batch(trade_batch(group(), kept), binary_from=binary_from)
+    stripped, left_out = strip(value, "trades", MUTED)
+    assert left_out == 1
+    assert list(rows(decode_batch(stripped))) == list(rows(trade_batch(kept)))
+
+
 def test_numbers_keep_their_digits() -> None:
     two = [price_value("0.10000000000000000010", 1, s) for s in ("BTCUSDT", "ETHUSDT")]
     both = json.loads(two[0])
@@ -68,6 +77,20 @@ def test_a_database_leaves_out_the_trades_and_keeps_their_candles() -> None:
     assert muted.filtered(trades).records == []
     assert muted.filtered(trades).next_offsets == trades.next_offsets
     assert muted.filtered(klines).records == klines.records
+
+
+def test_a_database_leaves_out_the_merged_tickers_of_a_muted_stream() -> None:
+    tickers = {**BTC._asdict(), "kind": "tickers"}
+    muted = knobs("db_writes_enabled", Control(**tickers, db_writes_enabled=False))
+    value = (
+        b'{"exchange":"binance","channel":"linear","recv_ms":1,"data_type":"ticker","data":'
+        b'[{"symbol":"%s","ts":1,"isSnapshot":true,"rev":1}]}'
+    )
+    values = [value % b"BTCUSDT", value % b"ETHUSDT"]
+    asked = muted.allowed(batch(TICKER_SNAPSHOTS.name, values).records)
+    assert [record.value for record in asked] == values[1:]
+    trades = batch(TRADES.name, [trades_value()]).records
+    assert muted.allowed(trades) == trades
 
 
 def test_redis_leaves_out_candles_and_prices_of_muted_trades() -> None:

@@ -1,0 +1,1 @@
+"""Trades that were missed, fetched again: what is missing, where it can be had, and by when."""

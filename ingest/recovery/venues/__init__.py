@@ -1,0 +1,1 @@
+"""The REST interfaces of past trades, one module a venue: data and pure functions."""

@@ -1,0 +1,1 @@
+"""The files of the past that venues publish, with everything that can be wrong with them."""

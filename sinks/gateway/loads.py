@@ -1,0 +1,69 @@
+"""The history of one series on its way to one client: what is read, and what came meanwhile."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
+from typing import Any
+
+from sinks.gateway.candles import Candle
+from sinks.gateway.history import Series, last, merged
+from sinks.gateway.protocol import Wanted
+
+KEPT_MAX = 10_000  # candles that left memory while the history was read
+
+
+class Load:
+    """One snapshot to be; ``client`` is whose it is."""
+
+    def __init__(self, client: Any, wanted: Wanted, series: Series | None) -> None:
+        self.client = client
+        self.wanted = wanted
+        self.is_over = False
+        self.is_lossy = False
+        self.series: Series | None = None
+        self._kept: dict[int, Candle] = {}
+        if series is not None:
+            self.attach(series)
+
+    def attach(self, series: Series) -> None:
+        """Learn which series it is; from now on nothing that leaves its memory is lost."""
+        self.series = series
+        series.keepers.append(self._keep)
+
+    def end(self) -> None:
+        """Keep nothing any more."""
+        self.is_over = True
+        if self.series is not None:
+            self.series.keepers.remove(self._keep)
+
+    def snapshot(self, stored: Iterable[Candle]) -> list[Candle]:
+        """Return the last candles of all that is known, each at its newest revision."""
+        memory = list(self.series.candles.values()) if self.series is not None else []
+        older = _published(stored, memory)
+        every = merged(older, self._kept.values(), memory)
+        return last(reversed(every), self.wanted.initial_candles)
+
+    def _keep(self, candle: Candle) -> None:
+        known = self._kept.get(candle.timestamp)
+        if known is not None and known.version >= candle.version:
+            return
+        if known is None and len(self._kept) >= KEPT_MAX:
+            self.is_lossy = True
+            return
+        self._kept[candle.timestamp] = candle
+
+
+def _published(stored: Iterable[Candle], memory: Sequence[Candle]) -> Iterator[Candle]:
+    """Yield what the warehouse does not know before we are told: else it would come twice.
+
+    It puts together what is not stored yet, and of that the engine will speak itself.
+    """
+    is_open = {candle.timestamp for candle in memory if not candle.closed}
+    end_ms = max(is_open, default=inf)
+    for candle in stored:
+        is_ours = candle.timestamp in is_open or candle.timestamp > end_ms
+        if not is_ours and (candle.closed or not memory):
+            yield candle
+
+
+Begin = Callable[[Load], None]
+"""Reads what memory lacks, and ends with ``Hub.finish``."""
