@@ -5,16 +5,19 @@ there is it checked that the columns fit.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.numbers import INT64_MAX
 from schemas.trades import (
+    PACKED_ID_MAX,
+    PACKED_MAX,
     SIDES,
     PackedBatch,
     PackedSymbol,
+    Side,
     SymbolTrades,
     TradeBatch,
     UnreadableBatch,
@@ -46,36 +49,26 @@ class Lists(NamedTuple):
 
 def lists_of(batch: PackedBatch) -> Lists:
     """Return the columns of a record that has lists; raise UnreadableBatch."""
-    total = 0
-    for group in batch.symbols:
-        total += group.n
-        if group.id > INT64_MAX - group.n:
-            raise UnreadableBatch("an id leaves 64 bits")
     lists = Lists(batch, batch.ts, batch.price, batch.qty, batch.side, batch.last)  # type: ignore[arg-type]
+    groups, last = batch.symbols, lists.last
+    total = 0
+    for group in groups:
+        n = group.n
+        if n > 1 and last is not None:
+            own = last[total : total + n]
+            if own != sorted(set(own)):
+                raise UnreadableBatch("every aggregate holds a trade")
+        total += n
     for column in lists[1:]:
         if column is not None and (column.__class__ is not list or len(column) != total):
             raise UnreadableBatch(f"a column is no list of {total} numbers")
-    if len({group.symbol for group in batch.symbols}) != len(batch.symbols):
+    if len({group.symbol for group in groups}) != len(groups):
         raise UnreadableBatch("a symbol has two groups")
     if batch.from_ms + max(lists.ts) > _MS_MAX:
         raise UnreadableBatch("a time is none")
-    if not SIDES.issuperset(lists.side):
-        raise UnreadableBatch("a side is neither 1 nor -1")
-    if lists.last is not None:
-        _check_last(batch.symbols, lists.last)
+    if last is not None and None in [group.first for group in groups]:
+        raise UnreadableBatch("first and last come together")
     return lists
-
-
-def _check_last(groups: Sequence[PackedSymbol], last: list[int]) -> None:
-    stop = 0
-    for group in groups:
-        start, stop = stop, stop + group.n
-        if group.first is None or last[start] < 0 or group.first + last[stop - 1] > INT64_MAX:
-            raise UnreadableBatch(f"{group.symbol}: first and last come together, within 64 bits")
-        if group.n > 1:
-            own = last[start:stop]
-            if own != sorted(set(own)):
-                raise UnreadableBatch("every aggregate holds a trade")
 
 
 class Columns:
@@ -109,8 +102,6 @@ class Columns:
         groups = self.batch.symbols
         if self.ts.min() < 0 or self.ts.max() > _MS_MAX:
             raise UnreadableBatch("a time is none")
-        if any(group.id > INT64_MAX - group.n for group in groups):
-            raise UnreadableBatch("an id leaves 64 bits")
         if not (np.abs(self.side) == 1).all():
             raise UnreadableBatch("a side is neither 1 nor -1")
         if self.last is None:
@@ -222,25 +213,30 @@ def pack(batch: TradeBatch, *, is_binary: bool) -> PackedBatch | None:
         ts=column([ms - from_ms for group in groups for ms in group.ts]),
         price=column([price for group in groups for price in group.price]),
         qty=column([qty for group in groups for qty in group.qty]),
-        side=np.array(sides, dtype="<i1").tobytes() if is_binary else sides,
+        side=np.array(sides, dtype="<i1").tobytes() if is_binary else cast("list[Side]", sides),
         last=None if last is None else column(last),
     )
 
 
 def _is_run(group: SymbolTrades) -> bool:
     """Say whether ids of the venue are dense, none is missing, and nothing else is to be told."""
-    ids, first, last, n = group.id, group.first, group.last, len(group.id)
     if group.ids != "dense" or group.uid or not SIDES.issuperset(group.sides()):
         return False
     if group.flags and any(group.flag_list()):
         return False
-    if n > 1 and ids != list(range(ids[0], ids[0] + n)):
+    ids, first, last = group.id, group.first, group.last
+    if not _are_near(ids) or (len(ids) > 1 and ids != list(range(ids[0], ids[-1] + 1))):
         return False
     if first is None or last is None:
         return first is last
-    return all(map(int.__le__, first, last)) and (
-        n == 1 or first[1:] == [id_ + 1 for id_ in last[:-1]]
+    follows = len(ids) == 1 or first[1:] == [id_ + 1 for id_ in last[:-1]]
+    return (
+        follows and 0 <= first[0] <= last[-1] <= PACKED_ID_MAX and all(map(int.__le__, first, last))
     )
+
+
+def _are_near(ids: list[int]) -> bool:
+    return 0 <= ids[0] <= ids[-1] <= PACKED_ID_MAX and ids[-1] - ids[0] < PACKED_MAX
 
 
 def _packed(values: list[int]) -> bytes:
@@ -249,8 +245,8 @@ def _packed(values: list[int]) -> bytes:
     return column.astype("<i4" if is_small else "<i8").tobytes()
 
 
-def _column(name: str, data: list[int] | bytes, total: int) -> Column:
-    if isinstance(data, list):
+def _column(name: str, data: Sequence[int] | bytes, total: int) -> Column:
+    if not isinstance(data, bytes):
         return np.array(data, dtype=np.int64)
     width = _WIDTHS.get(len(data) // total)
     if width is None or len(data) % total or (name == "side") != (width == "<i1"):

@@ -25,6 +25,10 @@ IdRule = Literal["dense", "range", "unique"]
 
 # One wild number must not stop a worker for good, so what is computed with is bounded here.
 Int64 = Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
+PACKED_MAX = 1 << 20  # trades of a packed record
+PACKED_ID_MAX = (1 << 62) - 1  # two of them fit 64 bits together
+PackedId = Annotated[int, Meta(ge=0, le=PACKED_ID_MAX)]
+Side = Literal[1, -1]
 Scale = Annotated[int, Meta(ge=0, le=SCALE_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=9_999_999_999_999)]  # until 2286; microseconds do not fit
 ExchangeName = Annotated[str, Meta(pattern="^[a-z0-9_-]+$")]  # a part of keys, and of JSON text
@@ -130,10 +134,10 @@ class PackedSymbol(msgspec.Struct, array_like=True, gc=False):
     """The venue's own name."""
     price_scale: Scale
     qty_scale: Scale
-    n: Annotated[int, Meta(ge=1)]
-    id: Int64
+    n: Annotated[int, Meta(ge=1, le=PACKED_MAX)]
+    id: PackedId
     """Of its first trade; each id is one more than the one before it."""
-    first: Int64 | None = None
+    first: PackedId | None = None
     """The first trade id inside its first aggregate; each ``first`` is the ``last`` before, + 1."""
     contract_size: ContractSize | None = None
 
@@ -156,8 +160,8 @@ class PackedBatch(msgspec.Struct, omit_defaults=True, gc=False, tag_field="v", t
     ts: list[Millis] | bytes
     price: list[Int64] | bytes
     qty: list[Int64] | bytes
-    side: list[int] | bytes
-    last: list[Int64] | bytes | None = None
+    side: list[Side] | bytes
+    last: list[PackedId] | bytes | None = None
     """Where the venue aggregates: the last trade id inside each aggregate."""
 
 

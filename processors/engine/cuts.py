@@ -69,11 +69,12 @@ class Line:
     """The bars of one size, one after the other.
 
     ``day_ms``, ``seq``, ``from_id``, ``began`` and ``lost`` are those of the open bar or, where
-    none is open, of the next one. ``high_id`` is the highest id that any bar took.
+    none is open, of the next one. ``high_id`` is the highest id that any bar took; ``ahead`` are
+    lost ids beyond it, which are of the bar that gets there, and of two where midnight does.
     """
 
     __slots__ = (
-        *("began", "closed", "day_ms", "from_id", "has_cut", "high_id", "limit", "lost"),
+        *("ahead", "began", "closed", "day_ms", "from_id", "has_cut", "high_id", "limit", "lost"),
         *("measure", "open", "seq", "size"),
     )
 
@@ -88,7 +89,7 @@ class Line:
         self.from_id = UNKNOWN
         self.high_id = UNKNOWN
         self.began = True
-        self.lost = 0
+        self.lost = self.ahead = 0
         self.has_cut = False  # since the last look at what is proven
 
     def take(self, piece: Piece, offset: int, source: Source, *, by_arrival: bool) -> CutBar | None:
@@ -107,7 +108,8 @@ class Line:
         if bar.closed:
             bar.was_late = True
         else:
-            self.high_id = max(self.high_id, piece.last)
+            if piece.last > self.high_id:
+                self._reach(piece.last)
             if self.measure(bar) >= self.limit:
                 self._close(bar, offset)
         return bar
@@ -129,7 +131,8 @@ class Line:
             sum_columns(part, run.group, start, stop)
             bar.merge(part)
             bar.source = source
-            self.high_id = max(self.high_id, run.last[stop - 1])
+            if run.last[stop - 1] > self.high_id:
+                self._reach(run.last[stop - 1])
             if self.measure(bar) >= self.limit:
                 self._close(bar, offset)
             start = stop
@@ -150,13 +153,17 @@ class Line:
         """Ids mean something else from now on: no trade can be told to lie in a bar of before."""
         self.closed.clear()
         self.from_id = self.high_id = UNKNOWN
-        self.began, self.lost = True, 0
+        self.began, self.lost, self.ahead = True, 0, 0
 
     def lose(self, gap: Missing) -> None:
         """Ids that were missing will count as repeats: what lacks them lacks them for good."""
         for bar in self.closed:
             bar.lost += _overlap(gap, bar.from_id, bar.to_id)
-        self.lost += _overlap(gap, self.from_id, gap.last)
+        lost = _overlap(gap, self.from_id, gap.last)
+        if gap.first > self.high_id:
+            self.ahead += lost
+        else:
+            self.lost += lost
 
     def _late(
         self, id_: int, day_ms: int, offset: int, source: Source, *, by_arrival: bool
@@ -178,6 +185,12 @@ class Line:
             self.open.seq = self.seq
         return self.open
 
+    def _reach(self, id_: int) -> None:
+        # What is lost lies below all that may still come: never between the two.
+        self.high_id = id_
+        self.lost += self.ahead
+        self.ahead = 0
+
     def _close(self, bar: CutBar, offset: int) -> None:
         bar.closed = bar.sealed = True  # the changelog keeps its text until it changes
         bar.rev = offset
@@ -192,13 +205,13 @@ class Line:
 
     def _turn(self, day_ms: int, first: int, offset: int) -> None:
         """Begin a day with a trade whose first id is ``first``."""
-        lost = self.lost if self.open is None else 0
         if self.open is not None:
             self._close(self.open, offset)
         if self.closed:
             last = self.closed[-1]
-            last.to_id = max(last.to_id, first - 1)
-            last.lost += lost
+            if first - 1 > last.to_id:
+                last.to_id = first - 1
+                last.lost += self.ahead
             self.has_cut = True
         self.day_ms, self.seq = day_ms, 0
 

@@ -10,6 +10,7 @@ import orjson
 
 from processors.changelog import is_slot
 from processors.engine import publish
+from processors.engine.lists import apply_lists
 from processors.engine.publish import OUTPUTS
 from processors.engine.runs import parts_of
 from processors.engine.state import load, records
@@ -113,21 +114,18 @@ class Engine:
             self._took(candles, partition, recv_ms, len(group.id))
 
     def _apply_lists(self, partition: int, offset: int, lists: Lists) -> None:
-        """Fold one packed record of lists: what goes on in order from them, the rest unpacked."""
+        """Fold one packed record of few trades."""
         batch = lists.batch
         feed = self._feed(partition, batch)
-        symbols = feed.symbols
-        recv_ms = batch.recv_ns // 1_000_000
-        start = 0
-        rest: list[SymbolTrades] = []
-        for group in batch.symbols:
-            candles = symbols.get(group.symbol)
-            if candles is None or candles.offset < offset:
-                if candles is not None and candles.apply_lists(lists, group, start, offset):
-                    self._took(candles, partition, recv_ms, group.n)
-                else:
-                    rest.append(lists.trades(group, start))
-            start += group.n
+        taken, rest = apply_lists(feed.symbols, lists, offset)
+        grace_ms = self._grace_ms
+        for candles in taken:
+            if candles.next_close_ms <= candles.watermark_ms - grace_ms:
+                self._close(candles)
+        changed = dict.fromkeys(taken, partition)
+        self._fresh.update(changed)
+        self._dirty.update(changed)
+        self.trades += len(lists.ts) - sum(map(len, rest))
         self._apply_groups(feed, partition, offset, batch, rest)
         _observe(feed, batch, batch.from_ms + lists.ts[batch.symbols[0].n - 1])
 
@@ -149,8 +147,14 @@ class Engine:
         _observe(feed, batch, int(columns.ts[columns.starts[1] - 1]))
 
     def _took(self, candles: SymbolCandles, partition: int, recv_ms: int, trades: int) -> None:
-        """Close what the trades that were just folded have ended, and note what is due."""
+        """Note trades that were just folded, and close what they have ended."""
         candles.recv_ms = recv_ms
+        self._close(candles)
+        self._fresh[candles] = self._dirty[candles] = partition
+        self.trades += trades
+
+    def _close(self, candles: SymbolCandles) -> None:
+        """Close what the watermark has passed, and note what is due."""
         line_ms = candles.watermark_ms - self._grace_ms
         if line_ms >= candles.next_close_ms:
             candles.settle(line_ms)
@@ -159,8 +163,6 @@ class Engine:
             candles.tell_claims()
             candles.is_news = False
             self._due[candles] = None
-        self._fresh[candles] = self._dirty[candles] = partition
-        self.trades += trades
 
     def tick(self, now_ms: int, caught_up: Collection[int]) -> None:
         """Close by the clock what no trade has closed, where nothing waits to be read."""

@@ -99,7 +99,7 @@ class SeenIds:
         return PROVEN if is_sealed else ASSUMED
 
     def forget_oldest(self) -> Missing | None:
-        """Give up the oldest range when there are too many: its ids will count as duplicates."""
+        """Forget the oldest range when there are too many: its ids will count as repeats."""
         if len(self.missing) <= MISSING_RANGES_MAX:
             return None
         gap = self.missing.pop(0)

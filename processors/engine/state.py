@@ -35,7 +35,7 @@ _SCALED = ("open", "high", "low", "close", "volume", "quote", "buy_volume", "buy
 _plain, _scaled = attrgetter(*_PLAIN), attrgetter(*_SCALED)
 _SCALARS = ("offset", "watermark_ms", "recv_ms", "price_scale", "qty_scale")
 _IDS = ("first_id", "last_id", "first_ms", "last_ms", "lost", "lost_from_ms", "lost_to_ms")
-_LINE = ("day_ms", "seq", "from_id", "high_id", "began", "lost")
+_LINE = ("day_ms", "seq", "from_id", "high_id", "began", "lost", "ahead")
 _CUT = ("seq", "from_id", "to_id", "began", "lost")
 _line, _cut = attrgetter(*_LINE), attrgetter(*_CUT)
 _INT64_MAX = 2**63 - 1
@@ -159,7 +159,7 @@ def _load_cuts(cuts: Cuts, known: Mapping[str, Any], candles: SymbolCandles) -> 
             line.begin(candles.ids.last_id + 1, by_arrival=cuts.by_arrival)
             continue
         values, *bars = record
-        for name, value in zip(_LINE, values, strict=True):
+        for name, value in zip(_LINE, values, strict=False):  # older ones do not tell all
             setattr(line, name, value)
         for row in bars:
             bar = _load_cut(row, candles)

@@ -19,7 +19,6 @@ from processors.engine.runs import Part
 from processors.engine.windows import CORRECTION_MS, Windows
 from schemas.bars import BarSize
 from schemas.intervals import SECOND_MS, Interval
-from schemas.packed import Lists
 from schemas.rules import PLAIN, CandleRule
 from schemas.topics import symbol_key
 from schemas.trades import Flag, IdRule, PackedSymbol, Source, SymbolTrades
@@ -47,7 +46,7 @@ class SymbolCandles(Windows):
 
     __slots__ = (
         *("began_ms", "channel", "cuts", "duplicates", "exchange", "gaps", "ids", "key"),
-        *("live_at_ms", "id_rule", "name", "offset", "recent", "recv_ms", "symbol"),
+        *("is_plain", "live_at_ms", "id_rule", "name", "offset", "recent", "recv_ms", "symbol"),
     )
 
     def __init__(
@@ -70,6 +69,7 @@ class SymbolCandles(Windows):
         self.ids = SeenIds()
         self.recent = RecentIds()  # instead of ``ids`` where they are unique, and no more
         self.cuts = Cuts(bars, by_arrival=self.by_arrival) if bars else None
+        self.is_plain = ids == "dense" and not bars  # lists of trades can be folded as they are
         self.live_at_ms = 0  # when the open candles may be published next
         self.began_ms: dict[Interval, int] = {}  # where one was added and history is not known
         self.offset = -1  # of the last record applied
@@ -128,40 +128,6 @@ class SymbolCandles(Windows):
         else:
             self._take_each(group, offset, source)
 
-    def apply_lists(self, lists: Lists, group: PackedSymbol, start: int, offset: int) -> bool:
-        """Fold the trades of a group, begun at ``start``, or say that it cannot be done so."""
-        if not self._follows(group):
-            return False
-        batch, ts, price, qty, side, last = lists
-        n, from_ms, source = group.n, batch.from_ms, batch.source
-        stop = start + n
-        first_ms, last_ms = from_ms + ts[start], from_ms + ts[stop - 1]
-        if n > 1:
-            times = ts[start:stop]
-            if times != sorted(times):
-                return False
-        seen, second = self.ids, self.second
-        self.offset = offset
-        id_ = group.id
-        seen.last_id, seen.last_ms = id_ + n - 1, last_ms
-        if (
-            second is None
-            or first_ms < second.last_ms
-            or last_ms >= second.end_ms
-            or second.source != source
-        ):
-            self._take_each(lists.trades(group, start), offset, source)
-            return True
-        count = n if last is None else last[stop - 1] + 1
-        if n == 1:
-            second.take_next(last_ms, id_, price[start], qty[start], side[start], count, offset)
-        else:
-            cut, end = slice(start, stop), (last_ms, id_ + n - 1)
-            second.take_run(price[cut], qty[cut], side[cut], end, count, offset)
-        if last_ms > self.watermark_ms:
-            self.watermark_ms = last_ms
-        return True
-
     def apply_run(
         self, group: PackedSymbol, parts: Sequence[Part], offset: int, source: Source
     ) -> bool:
@@ -185,10 +151,9 @@ class SymbolCandles(Windows):
         return (
             group.id == seen.last_id + 1
             and seen.last_id >= seen.first_id
-            and self.id_rule == "dense"
+            and self.is_plain
             and group.price_scale == self.price_scale
             and group.qty_scale == self.qty_scale
-            and self.cuts is None
         )
 
     def change_intervals(
@@ -291,6 +256,7 @@ class SymbolCandles(Windows):
         for gap in self.ids.missing:
             self.gaps.append(GapChange("unrecoverable", gap, gap.ids, offset))
         self.id_rule, self.ids, self.recent = rule, SeenIds(), RecentIds()
+        self.is_plain = rule == "dense" and self.cuts is None
         self.by_arrival = rule == "unique"
         for bar in self._known():
             bar.by_arrival = self.by_arrival
@@ -351,8 +317,7 @@ class SymbolCandles(Windows):
         self.merge()
         self._change_proof(gap.from_ms, gap.to_ms, offset)
         forgotten = self.ids.forget_oldest()
-        if forgotten is not None:
-            self.gaps.append(GapChange("unrecoverable", forgotten, forgotten.ids, offset))
+        if forgotten is not None:  # told as found, and it stays so: others may fetch it still
             self._change_proof(self.ids.lost_from_ms, self.ids.lost_to_ms, offset)
             if self.cuts is not None:
                 self.cuts.forgotten.append(forgotten)

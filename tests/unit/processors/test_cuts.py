@@ -158,39 +158,85 @@ def calm(log: Log) -> tuple[dict[tuple[object, ...], Row], int]:
     return rows, e.take_uncut_count()
 
 
-@pytest.mark.parametrize(
-    ("rule", "ranges_max"),
-    [("dense", 256), ("dense", 1), ("range", 256), ("range", 1), ("unique", 256)],
-)
-def test_every_revision_is_the_oracles_whatever_crashed(rule, ranges_max, monkeypatch) -> None:
+def log_of(rule: str, *steps: tuple[list[T], set[int], str]) -> Log:
+    """Return a log of records of one symbol: their trades, those that are none, what befalls."""
+    log = Log()
+    for trades, unreal, act in steps:
+        log.batches.append(batch(group("A", rule, trades, unreal)))
+        log.records.append(("A", Record("live", trades, frozenset(unreal))))
+        log.acts.append(act)
+    return log
+
+
+def agree(log: Log, rule: str, ranges_max: int) -> None:
+    """Hold everything that is told of a log against the oracle."""
+    told_calmly, uncut = calm(log)
+    rows = disturbed(log)
+    for symbol in SYMBOLS:
+        for size in SIZES:
+            plain = PlainCuts(rule, size, kept=KEPT, ranges_max=ranges_max)
+            for offset, (name, record) in enumerate(log.records):
+                if name == symbol:
+                    plain.take(offset, record)
+            uncut -= plain.uncut
+            every = plain.told.items()
+            assert {at: told_calmly.pop((symbol, size, *at), None) for at, _ in every} == dict(
+                every
+            )
+            final: dict[tuple[int, int], TradeBar] = {}
+            for row in rows:
+                if (row.symbol, row.bar) != (symbol, size):
+                    continue
+                assert row_of(row) == plain.told.get((row.day, row.seq, row.rev))
+                if row.rev >= final.get((row.day, row.seq), row).rev:
+                    final[row.day, row.seq] = row
+            assert {at: row_of(row) for at, row in final.items()} == plain.final
+    assert (told_calmly, uncut) == ({}, 0)
+
+
+@pytest.fixture
+def limits(request, monkeypatch) -> tuple[str, int]:
+    """Return a rule of ids, and how many ranges may be missing; few bars are kept."""
+    rule, ranges_max = request.param
     monkeypatch.setattr(cuts, "KEPT_BARS", KEPT)
     monkeypatch.setattr(cuts, "COLUMNS_PAY_FROM", 3)
     monkeypatch.setattr(ids, "MISSING_RANGES_MAX", ranges_max)
+    return rule, ranges_max
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [("dense", 256), ("dense", 1), ("range", 256), ("range", 1), ("unique", 256)],
+    indirect=True,
+)
+def test_every_revision_is_the_oracles_whatever_crashed(limits) -> None:
+    rule, ranges_max = limits
 
     @settings(max_examples=50, deadline=None)
     @given(logs(rule))
     def check(log: Log) -> None:
-        told_calmly, uncut = calm(log)
-        rows = disturbed(log)
-        for symbol in SYMBOLS:
-            for size in SIZES:
-                plain = PlainCuts(rule, size, kept=KEPT, ranges_max=ranges_max)
-                for offset, (name, record) in enumerate(log.records):
-                    if name == symbol:
-                        plain.take(offset, record)
-                uncut -= plain.uncut
-                every = plain.told.items()
-                assert {at: told_calmly.pop((symbol, size, *at), None) for at, _ in every} == dict(
-                    every
-                )
-                final: dict[tuple[int, int], TradeBar] = {}
-                for row in rows:
-                    if (row.symbol, row.bar) != (symbol, size):
-                        continue
-                    assert row_of(row) == plain.told.get((row.day, row.seq, row.rev))
-                    if row.rev >= final.get((row.day, row.seq), row).rev:
-                        final[row.day, row.seq] = row
-                assert {at: row_of(row) for at, row in final.items()} == plain.final
-        assert (told_calmly, uncut) == ({}, 0)
+        agree(log, rule, ranges_max)
 
     check()
+
+
+def trade(id_: int, ms: int, count: int = 2) -> T:
+    return T(id_, MIDNIGHT_MS + ms, 1, 9, 1, count)
+
+
+@pytest.mark.parametrize("limits", [("dense", 1), ("range", 1)], indirect=True)
+@pytest.mark.parametrize("act", ["go", "save"])
+def test_ids_lost_behind_the_last_trade_taken_are_missed_by_both_days(limits, act) -> None:
+    rule, _ = limits
+    far = 1 if rule == "dense" else 2  # ids of a trade
+    before = [trade(5 * far, -30_000)]
+    # They open two ranges and belong to no bar; the first range is forgotten.
+    none = [trade(7 * far, 10), trade(9 * far, 10)]
+    after = [trade(10 * far, 10), trade(11 * far, 10)]
+    unreal = {each.id for each in none}
+    log = log_of(rule, (before, set(), "go"), (none, unreal, act), (after, set(), "crash"))
+    agree(log, *limits)
+    missing = {
+        day: row.missing for (_, size, day, *_), row in calm(log)[0].items() if "tick" in size
+    }
+    assert missing == {MIDNIGHT_MS - DAY_MS: 2 * far, MIDNIGHT_MS: 2 * far}

@@ -209,14 +209,13 @@ def test_a_gap_filled_too_late_is_asked_for() -> None:
     assert request.to_ms >= BASE_MS + 200
 
 
-def test_what_was_given_up_is_never_proven_again(monkeypatch) -> None:
+def test_what_was_forgotten_is_never_proven_again_and_stays_found(monkeypatch) -> None:
     monkeypatch.setattr(ids, "MISSING_RANGES_MAX", 1)
     fold = Fold(MINUTE_MS)
     fold.take(trades(*run(1, 0)))
     fold.take(trades(*run(3, 1_000)))
-    rev = fold.take(trades(*run(5, 2_000)))
-    states = [(g.state, g.first_id, g.rev) for g in fold.gaps()]
-    assert states[-1] == ("unrecoverable", 2, rev)
+    fold.take(trades(*run(5, 2_000)))
+    assert [(g.state, g.first_id) for g in fold.gaps()] == [("found", 2), ("found", 4)]
     fold.take(trades(*run(4, 1_500)), source="rest")
     fold.take(trades(*run(6, MINUTE_MS + 100)))
     candle = fold.closed(MINUTE_MS)[0]
