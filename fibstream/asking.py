@@ -6,7 +6,7 @@ import httpx
 import typer
 
 from runtime.errors import Misconfigured
-from runtime.settings import load_settings
+from runtime.settings import Settings, load_settings
 
 TIMEOUT_S = 15.0
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - where the gateway listens is not where it is asked
@@ -19,9 +19,12 @@ def ask(url: str, method: str, path: str, **request: Any) -> dict[str, Any]:
     settings = load_settings()
     host = settings.websocket_host
     host = "127.0.0.1" if host in ANYWHERE else host
-    base = url.rstrip("/") or f"http://{host}:{settings.websocket_port}"
+    scheme = "https" if settings.gateway_tls_cert else "http"
+    base = url.rstrip("/") or f"{scheme}://{host}:{settings.websocket_port}"
     try:
-        answer = httpx.request(method, base + path, timeout=TIMEOUT_S, **request)
+        answer = httpx.request(
+            method, base + path, timeout=TIMEOUT_S, headers=_shown(settings), **request
+        )
     except (httpx.TransportError, httpx.InvalidURL) as e:
         raise Misconfigured(
             "STREAMER_WEBSOCKET_PORT",
@@ -33,6 +36,11 @@ def ask(url: str, method: str, path: str, **request: Any) -> dict[str, Any]:
         return found
     typer.echo(_problem(answer), err=True)
     raise typer.Exit(1)
+
+
+def _shown(settings: Settings) -> dict[str, str]:
+    key = settings.gateway_key
+    return {"X-API-Key": key.get_secret_value()} if key else {}
 
 
 def _problem(answer: httpx.Response) -> str:

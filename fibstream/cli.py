@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from fibstream import intervals, recovery, stages, streams
+from fibstream import alerts, intervals, keys, recovery, stages, streams
 from fibstream.bench import commands as bench
 from runtime.errors import Misconfigured, PipelineError
 from runtime.shutdown import exit_code
@@ -241,8 +241,7 @@ def export(
     if url is None and data_dir is None:
         settings = stages.checked_settings()
         url = f"http://{settings.websocket_host}:{settings.websocket_port}"
-    span = {"start": start, "end": end}
-    asked = Asked.of(symbol, timeframe, exchange=exchange, channel=channel, **span)
+    asked = Asked.of(symbol, timeframe, exchange=exchange, channel=channel, start=start, end=end)
     numbers: Literal["float", "decimal"] = "float" if floats else "decimal"
     rows = write(asked, to, url=url, data_dir=data_dir, numbers=numbers)
     typer.echo(f"{rows} rows in {to}")
@@ -364,6 +363,8 @@ app.command()(recovery.backfill)
 app.add_typer(bench.app, name="bench")
 app.add_typer(streams.app, name="streams")
 app.add_typer(intervals.app, name="intervals")
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(keys.app, name="keys")
 
 
 def _kill(text: str) -> tuple[float, str]:

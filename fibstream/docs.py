@@ -20,6 +20,7 @@ from runtime.settings import Settings
 from schemas.docs import topic_schemas
 from schemas.intervals import DAY_MS, HOUR_MS
 from schemas.topics import CATALOGUE, Topic
+from sinks.gateway.documents import asyncapi
 
 Schema = dict[str, Any]
 
@@ -58,6 +59,7 @@ def pages() -> dict[str, str]:
         "docs/settings.md": GENERATED + "\n".join([SETTINGS_INTRO, *_settings_table(), ""]),
         "docs/venue-tables.md": GENERATED + venue_tables(),
         "docs/topics.md": GENERATED + "\n".join([TOPICS_INTRO, *_topics_page(schemas)]),
+        "docs/asyncapi.json": json.dumps(asyncapi.document(), indent=2) + "\n",
         **{
             f"docs/topics/{name}.schema.json": json.dumps(schema, indent=2) + "\n"
             for name, schema in schemas.items()

@@ -5,6 +5,7 @@ what is never written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -21,19 +22,34 @@ from processors.stats.fold import Stats
 from processors.tickers import Tickers
 from processors.ticks import Ticks
 from processors.venue.reconciliation import Reconciliations
+from schemas.alerts import (
+    ConsumerLag,
+    DiskFree,
+    GapOpen,
+    PriceCrosses,
+    PriceMoves,
+    StreamSilent,
+    VolumeSpike,
+    encode_alert,
+)
 from schemas.bars import parse_bar_sizes
 from schemas.control import Control, IntervalControl
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.integrity import Checked, IntegrityEnvelope, encode_integrity
 from schemas.intervals import DAY_MS, MINUTE_MS, SECOND_MS, Interval
-from schemas.klines import StreamGap, decode_klines
+from schemas.keys import ApiKey, AuditEntry, encode_audit, encode_key
+from schemas.klines import Price, StreamGap, decode_klines
 from schemas.recovery import Backfill, Recovery, encode_progress
 from schemas.streams import StreamKey
 from schemas.topics import (
+    ALERT_STATES,
+    ALERTS,
+    AUDIT,
     CONTROL,
     DEAD_LETTERS,
     GAPS,
     INTEGRITY,
+    KEYS,
     KLINES,
     RECONCILIATION,
     RECOVERY,
@@ -42,6 +58,7 @@ from schemas.topics import (
 )
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
 from schemas.updates import VenueKline, VenueKlineUpdates, encode_updates
+from sinks.alerts.machine import Machine
 
 BEGIN_MS = 1_680_652_700_452
 MARKET = EXCHANGES["bybit"].markets["linear"]
@@ -96,6 +113,7 @@ def example_records() -> dict[str, Sequence[bytes]]:
                 recv_ns=BEGIN_MS * 1_000_000,
             )
         ),
+        **_gateway(),
         **_folded(),
         **_by_topic(_updates()),
         **_by_topic(_told()),
@@ -110,7 +128,55 @@ def example_records() -> dict[str, Sequence[bytes]]:
     examples[RECONCILIATION.name] = (_compared(found[KLINES.name]),)
     interval = IntervalControl(interval="1w@mon", changed_ms=BEGIN_MS)
     examples[CONTROL.name] = (found[CONTROL.name], msgspec.json.encode(interval))
-    return examples
+    return examples | _alerts()
+
+
+def _alerts() -> dict[str, Sequence[bytes]]:
+    """Return a rule of each kind, and what became of one that crossed."""
+    to = ["tgram://TOKEN/CHAT"]
+    level = PriceCrosses(id="btc-30k", to=to, symbol="BTCUSDT", level=Decimal(30_000))
+    rules = (
+        level,
+        PriceMoves(id="crash", to=to, symbol="*", percent=Decimal(5), within_s=300),
+        VolumeSpike(id="rush", to=to, symbol="BTC*", interval="1m", times=Decimal(10)),
+        GapOpen(id="gaps", to=to, longer_s=300),
+        StreamSilent(id="silent", to=to, longer_s=60),
+        ConsumerLag(id="lag", to=to, group="fibstream.sink.*", above=100_000),
+        DiskFree(id="disk", to=to, path="/", below_gib=Decimal(10)),
+    )
+    machine = Machine()
+    machine.load([level], ())
+    for rev, price in enumerate(("29999.9", "30000.1")):
+        row = Price("BTCUSDT", Decimal(price), BEGIN_MS + rev, rev)
+        machine.take_price(("binance", "linear", "BTCUSDT"), row)
+    (state,) = machine.states.values()
+    return {
+        ALERTS.name: [encode_alert(rule) for rule in rules],
+        ALERT_STATES.name: [encode_alert(state)],
+    }
+
+
+def _gateway() -> dict[str, bytes]:
+    """Return an API key, and a call that it was used for."""
+    key = ApiKey(
+        id="5d2f0c9a7b41",
+        name="desk-3",
+        role="operator",
+        hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        created_ms=BEGIN_MS,
+        expires_ms=BEGIN_MS + 90 * DAY_MS,
+    )
+    entry = AuditEntry(
+        at_ms=BEGIN_MS,
+        key_id=key.id,
+        name=key.name,
+        role=key.role,
+        ip="192.0.2.7",
+        method="POST",
+        path="/streams",
+        status=202,
+    )
+    return {KEYS.name: encode_key(key), AUDIT.name: encode_audit(entry)}
 
 
 def _folded() -> dict[str, bytes]:

@@ -4,7 +4,7 @@
 numpy likes. A folder is that of the embedded ClickHouse, whose sink must not run at the time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -35,6 +35,8 @@ class Asked(NamedTuple):
     interval: Interval | None
     start_ms: int | None
     end_ms: int | None
+    columns: tuple[str, ...] = ()
+    """Of candles: only these; none: all."""
 
     @classmethod
     def of(
@@ -46,10 +48,16 @@ class Asked(NamedTuple):
         channel: str = "linear",
         start: Moment = None,
         end: Moment = None,
+        columns: Sequence[str] = (),
     ) -> "Asked":
         """Return what the words mean; raise Misconfigured where they mean nothing."""
         series = Series(exchange, channel, symbol)
-        return cls(series, _interval(timeframe), _ms("start", start), _ms("end", end))
+        interval = _interval(timeframe)
+        of: Sequence[str] = rows.TRADE_COLUMNS if interval is None else any_interval.COLUMNS
+        for name in columns:
+            if name not in of:
+                raise Misconfigured("columns", f"there is no {name!r}", remedy=f"{', '.join(of)}.")
+        return cls(series, interval, _ms("start", start), _ms("end", end), tuple(columns))
 
 
 def load(
@@ -60,6 +68,7 @@ def load(
     channel: str = "linear",
     start: Moment = None,
     end: Moment = None,
+    columns: Sequence[str] = (),
     url: str | None = None,
     data_dir: Path | str | None = None,
     frame: Frame = "polars",
@@ -68,9 +77,12 @@ def load(
     """Return candles that open in ``[start, end)``, or trades (``timeframe=None``), oldest first.
 
     ``url`` is a gateway's; ``data_dir`` instead reads the embedded ClickHouse there. ``frame`` says
-    what comes back: a polars or pandas DataFrame, or a pyarrow Table.
+    what comes back: a polars or pandas DataFrame, or a pyarrow Table. The fewer ``columns``, the
+    sooner: six of a month of minutes come in half the time of all.
     """
-    asked = Asked.of(symbol, timeframe, exchange=exchange, channel=channel, start=start, end=end)
+    asked = Asked.of(
+        symbol, timeframe, exchange=exchange, channel=channel, start=start, end=end, columns=columns
+    )
     table = pa.concat_tables(tables(asked, url=url, data_dir=data_dir, numbers=numbers))
     if frame == "arrow":
         return table
@@ -91,17 +103,25 @@ def tables(
     """Yield what is asked for in tables of bounded size, at least one; raise Misconfigured."""
     if url is not None and data_dir is not None:
         raise Misconfigured("--url", "and --data-dir both say where to read", remedy="Give one.")
-    pages = _remote(asked, url or URL_DEFAULT) if data_dir is None else _embedded(asked, data_dir)
+    floats = numbers == "float"
+    pages = (
+        _remote(asked, url or URL_DEFAULT, floats)
+        if data_dir is None
+        else _embedded(asked, data_dir, floats)
+    )
     for page in pages:
-        yield _typed(page, numbers)
+        yield _typed(page.select(asked.columns) if asked.columns else page, numbers)
 
 
-def _remote(asked: Asked, url: str) -> Iterator[pa.Table]:
+def _remote(asked: Asked, url: str, floats: bool) -> Iterator[pa.Table]:
     exchange, channel, symbol = asked.series
     kind = "trades" if asked.interval is None else "klines"
     said: dict[str, str | int] = {"exchange": exchange, "channel": channel, "format": "arrow"}
     said |= {"limit": PAGE_ROWS, "start": asked.start_ms or 0}
     said |= {} if asked.interval is None else {"timeframe": asked.interval.text}
+    if asked.interval is not None:
+        said |= {"columns": ",".join(asked.columns)} if asked.columns else {}
+        said |= {"numbers": "float"} if floats else {}
     said |= {} if asked.end_ms is None else {"end": asked.end_ms}
     with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
         rows_left = True
@@ -129,7 +149,7 @@ def _answer(client: httpx.Client, path: str, said: dict[str, str | int]) -> http
     raise Misconfigured("the question", reason, remedy="Correct it and ask again.")
 
 
-def _embedded(asked: Asked, data_dir: Path | str) -> Iterator[pa.Table]:
+def _embedded(asked: Asked, data_dir: Path | str, floats: bool) -> Iterator[pa.Table]:
     import chdb
 
     path = Path(data_dir) / "clickhouse"
@@ -151,15 +171,19 @@ def _embedded(asked: Asked, data_dir: Path | str) -> Iterator[pa.Table]:
         if asked.interval is None:
             yield from _trade_pages(asked, ask)
         else:
-            yield from _candle_pages(asked, asked.interval, ask)
+            yield from _candle_pages(asked, asked.interval, ask, floats)
 
 
-def _candle_pages(asked: Asked, interval: Interval, ask: Any) -> Iterator[pa.Table]:
+def _candle_pages(asked: Asked, interval: Interval, ask: Any, floats: bool) -> Iterator[pa.Table]:
     there = ask(any_interval.coverage(asked.series, interval, asked.start_ms or 0))
     held = any_interval.Coverage(*(int(column[0].as_py()) for column in there.columns))
     start_ms, end_ms = asked.start_ms or 0, asked.end_ms or TIME_MS_MAX
+    columns = (
+        dict.fromkeys(("timestamp", *asked.columns)) if asked.columns else any_interval.COLUMNS
+    )
     while True:
-        page = ask(any_interval.candles(asked.series, interval, start_ms, end_ms, PAGE_ROWS, held))
+        query = any_interval.candles(asked.series, interval, start_ms, end_ms, PAGE_ROWS, held)
+        page = ask(any_interval.picked(query, tuple(columns), floats=floats))
         yield page
         if len(page) < PAGE_ROWS:
             return

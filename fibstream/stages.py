@@ -139,6 +139,13 @@ def integrity() -> int:
     return run_stage("integrity", run)
 
 
+def alerts() -> int:
+    """Run the alerts: rules judged, crossings delivered."""
+    from sinks.alerts.app import run
+
+    return run_stage("alerts", run)
+
+
 def run_verify(settings: Settings, wanted: "Wanted") -> dict[str, Any]:
     """Look for missing trades once; return the report."""
     from fibstream.verify import verify

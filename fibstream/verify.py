@@ -95,7 +95,16 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "trusted_id": trust.last_id if trust else None,
         "trusted_to_ms": trust.to_ms if trust else None,
         "gaps": [gap._asdict() for gap in verdict.missing],
+        "given_up": _given_up(outcome),
     }
+
+
+def _given_up(outcome: Outcome) -> list[dict[str, int]]:
+    """Return the ranges that nobody has; none where all of them came after all."""
+    if not outcome.verdict.unrecoverable:
+        return []
+    ranges = sorted({(one.first_id, one.last_id) for one in outcome.given_up})
+    return [{"first_id": first, "last_id": last} for first, last in ranges]
 
 
 def table(found: dict[str, Any]) -> RenderableType:

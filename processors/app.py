@@ -36,6 +36,7 @@ from processors.upkeep import COMPACTION_LAG_S
 from processors.worker import Worker
 from runtime.errors import PipelineError
 from runtime.kafka import (
+    METADATA_MAX_AGE_MS,
     TopicSpec,
     ensure_topics,
     producer_options,
@@ -157,6 +158,7 @@ def create_app(settings: Settings) -> App:
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=min(HEARTBEAT_S, SESSION_TIMEOUT_S / 4),
         broker_max_poll_records=1_000,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
         producer_request_timeout=30.0,

@@ -29,6 +29,8 @@ PULSE_S_MIN = 0.002
 BEAT_LATE_S = 0.1  # what is folded meanwhile is put together in one go
 CLOCK_S_MIN = 0.005  # candles close by the clock this punctually, if the pulse is as fast
 WATCH_S = 0.1
+# Of a partition of which nothing was heard for longer nobody knows whether records wait there.
+HEARD_MS_MAX = 1_000
 
 
 class Worker:
@@ -178,8 +180,9 @@ class Worker:
 
     async def save(self) -> None:
         """Write a checkpoint."""
-        caught_up = self._caught_up(self._lags())
-        await self.checkpoint.save(_now_ms(), caught_up, self._check_fit)
+        now_ms = _now_ms()
+        caught_up = self._caught_up(self._heard(self._lags(), now_ms))
+        await self.checkpoint.save(now_ms, caught_up, self._check_fit)
 
     def _check_fit(self) -> None:
         """Raise when the group may have gone on without this worker."""
@@ -249,18 +252,28 @@ class Worker:
         """Publish; say whether records wait to be read."""
         self._beaten_s = time.monotonic()
         now_ms, lags = _now_ms(), self._lags()
-        caught_up = self._caught_up(lags)
+        heard = self._heard(lags, now_ms)
+        caught_up = self._caught_up(heard)
+        # The clock goes as far as the broker's word: who is cut off closes nothing, or candles
+        # would leave without trades that a successor has.
+        clock_ms = min(heard.values(), default=now_ms)
         for fold in self.checkpoint.folds:
-            fold.tick(now_ms, caught_up[fold.name])
+            fold.tick(clock_ms, caught_up[fold.name])
         await self.checkpoint.send(now_ms, caught_up)
         return max(lags.values(), default=0) > 0
 
-    def _caught_up(self, lags: Mapping[TP, int]) -> dict[str, set[int]]:
+    def _heard(self, lags: Mapping[TP, int], now_ms: int) -> dict[TP, int]:
+        """Return the partitions that are read to their end, and when the broker last said so."""
+        heard = {tp: int(self._ends[tp].timestamp) for tp, lag in lags.items() if lag <= 0}
+        return {tp: at_ms for tp, at_ms in heard.items() if now_ms - at_ms <= HEARD_MS_MAX}
+
+    def _caught_up(self, heard: Mapping[TP, int]) -> dict[str, set[int]]:
         behind: defaultdict[str, set[int]] = defaultdict(set)
-        for (topic, partition), lag in lags.items():
-            if lag > 0:
-                behind[self.topics[topic].name].add(partition)
-        mine = {partition for _, partition in lags}
+        mine = set()
+        for tp in self.checkpoint.next_offset:
+            mine.add(tp.partition)
+            if tp not in heard:
+                behind[self.topics[tp.topic].name].add(tp.partition)
         return {
             fold.name: mine.difference(*(behind[topic.name] for topic in fold.reads))
             for fold in self.checkpoint.folds

@@ -24,6 +24,9 @@ logger = structlog.get_logger(__name__)
 
 BOOTSTRAP = "STREAMER_KAFKA_BOOTSTRAP"
 MESSAGE_BYTES_MAX = 8 << 20
+# A broker that has just come back may tell its clients that there are no topics. The leader of a
+# group that heard it gives nobody anything, until it hears otherwise: by default in 5 minutes.
+METADATA_MAX_AGE_MS = 10_000
 PROBE_TIMEOUT_S = 2.0
 PROBE_INTERVAL_S = 0.25
 REQUEST_TIMEOUT_MS = 30_000

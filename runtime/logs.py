@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from runtime.errors import Misconfigured
+from runtime.secrets import hiding
 from runtime.settings import Settings
 
 # Set on the loggers, not on a handler: a record that nobody will read is then never built.
@@ -85,7 +86,7 @@ def _json(process: str) -> logging.Formatter:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
+            hiding(structlog.processors.JSONRenderer(serializer=_dumps)),
         ],
     )
 
@@ -95,7 +96,12 @@ def _console(process: str) -> logging.Formatter:
         foreign_pre_chain=_shared(process),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            # Plain tracebacks: the rich ones show local variables, and with them what is secret.
+            hiding(
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                )
+            ),
         ],
     )
 

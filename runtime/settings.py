@@ -7,7 +7,7 @@ empty (Kafka, ClickHouse, Redis) mean the embedded server that ``fibstream up`` 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.errors import Misconfigured
@@ -193,6 +193,64 @@ class Settings(BaseSettings):
     )
     websocket_path: str = Field("/", pattern="^/", description="Path of the gateway's WebSocket.")
 
+    # -- who may use the gateway
+    gateway_key: SecretStr | None = Field(
+        None, description="The API key that `fibstream` commands show to the gateway."
+    )
+    gateway_admin_key_hash: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of a first admin key; `fibstream keys generate` makes both.",
+    )
+    gateway_anonymous_role: Literal["none", "viewer"] = Field(
+        "none", description="What callers without a key may do; viewer: read everything."
+    )
+    wss_auth_user: str = Field(
+        "", description="User of the one client that signs in with user and key; a viewer."
+    )
+    wss_auth_key: SecretStr | None = Field(
+        None, min_length=8, description="The key of STREAMER_WSS_AUTH_USER."
+    )
+    gateway_jwt_keys: SecretStr | None = Field(
+        None,
+        description="name:secret,... of 32 characters and more: the first signs tokens, all "
+        "verify; empty: no tokens.",
+    )
+    gateway_jwt_access_s: int = Field(
+        900, ge=30, le=86_400, description="Lifetime of an access token."
+    )
+    gateway_jwt_refresh_s: int = Field(
+        604_800, ge=60, le=31_536_000, description="Lifetime of a refresh token."
+    )
+    gateway_allowed_networks: Names = Field(
+        (), description="10.0.0.0/8,...: who may connect at all; empty: everybody."
+    )
+    gateway_trusted_proxies: Names = Field(
+        (), description="Networks whose X-Forwarded-For is believed; empty: nobody's."
+    )
+    gateway_requests_per_ip_s: int = Field(
+        50, ge=1, le=100_000, description="Requests a second of one address; bursts of twice that."
+    )
+    gateway_requests_per_key_s: int = Field(
+        100, ge=1, le=100_000, description="Requests a second of one key; bursts of twice that."
+    )
+    gateway_connections_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="WebSockets of one gateway, all clients together."
+    )
+    gateway_connections_per_ip_max: int = Field(
+        200, ge=1, le=1_000_000, description="WebSockets of one address."
+    )
+    gateway_connections_per_key_max: int = Field(
+        1_000, ge=1, le=1_000_000, description="WebSockets of one key."
+    )
+    gateway_cors_origins: Names = Field(
+        (), description="https://example.org,...: pages elsewhere that may call; empty: none."
+    )
+    gateway_tls_cert: Path | None = Field(
+        None, description="Certificate chain (PEM): the gateway then speaks https and wss."
+    )
+    gateway_tls_key: Path | None = Field(None, description="Its private key (PEM).")
+
     # -- where the exchange answers
     exchange_spot_rest_url: str = Field(
         "", description="REST of the spot market; empty: the venue's own address."
@@ -234,6 +292,7 @@ class Settings(BaseSettings):
         *("exchange_symbols", "stream_kinds", "kline_intervals", "process_agents"),
         "bars",
         *("enabled_consumers", "clickhouse_tables"),
+        *("gateway_allowed_networks", "gateway_trusted_proxies", "gateway_cors_origins"),
         mode="before",
     )
     @classmethod
@@ -251,6 +310,8 @@ class Settings(BaseSettings):
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -260,9 +321,12 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as e:
         first = e.errors()[0]
-        name = "STREAMER_" + str(first["loc"][0]).upper()
+        field = str(first["loc"][0])
+        name = "STREAMER_" + field.upper()
+        is_secret = field.endswith(("_key", "_keys", "_password"))
+        got = "a secret" if is_secret else repr(first["input"])
         raise Misconfigured(
             name,
-            f"{first['msg']} (got {first['input']!r})",
+            f"{first['msg']} (got {got})",
             remedy=f"Set {name} in the environment or in .env; `fibstream doctor` lists them all.",
         ) from e

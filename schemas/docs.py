@@ -14,7 +14,7 @@ def topic_schemas() -> dict[str, dict[str, Any]]:
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": topic.name,
             "description": topic.about,
-            **_exact_numbers(msgspec.json.schema(_values(topic))),
+            **exact_numbers(msgspec.json.schema(_values(topic))),
         }
         for topic in CATALOGUE
     }
@@ -24,12 +24,13 @@ def _values(topic: Topic) -> Any:
     return Union[(topic.value, *topic.also)]
 
 
-def _exact_numbers(schema: Any) -> Any:
+def exact_numbers(schema: Any) -> Any:
+    """Return a schema of msgspec's in which decimals are what we write."""
     # msgspec describes Decimal as text; on our topics it is a JSON number with all its digits.
     if isinstance(schema, dict):
         if schema.get("format") == "decimal":
             return {"type": "number"}
-        return {name: _exact_numbers(value) for name, value in schema.items()}
+        return {name: exact_numbers(value) for name, value in schema.items()}
     if isinstance(schema, list):
-        return [_exact_numbers(value) for value in schema]
+        return [exact_numbers(value) for value in schema]
     return schema

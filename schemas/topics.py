@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.alerts import (
+    AlertState,
+    ConsumerLag,
+    DiskFree,
+    GapOpen,
+    PriceCrosses,
+    PriceMoves,
+    StreamSilent,
+    VolumeSpike,
+)
 from schemas.bars import BarEnvelope
 from schemas.control import Control, InstrumentRow, IntervalControl, StreamStatus
 from schemas.dead_letters import DeadLetter
 from schemas.integrity import IntegrityEnvelope
+from schemas.keys import ApiKey, AuditEntry
 from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope, StreamGapEnvelope
 from schemas.recompute import RecomputeEnvelope
 from schemas.reconciliation import ReconciliationEnvelope
@@ -203,6 +214,38 @@ INSTRUMENTS = Topic(
     partitions=1,
     config=COMPACTED_EARLY,
 )
+KEYS = Topic(
+    name="md.keys.v1",
+    value=ApiKey,
+    about="The gateway's API keys: who made them, their roles and hashes; every gateway reads it.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
+AUDIT = Topic(
+    name="md.audit.v1",
+    value=AuditEntry,
+    about="Calls of the gateway that need more than reading rights: who, what, and the answer.",
+    retention_ms=365 * DAY_MS,
+    partitions=1,
+)
+ALERTS = Topic(
+    name="md.alerts.v1",
+    value=PriceCrosses,
+    also=(PriceMoves, VolumeSpike, GapOpen, StreamSilent, ConsumerLag, DiskFree),
+    about="Rules of alerts; the API writes them. The URLs of their targets hold secrets.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
+ALERT_STATES = Topic(
+    name="md.alert-states.v1",
+    value=AlertState,
+    about="What each rule has told of each subject, and what waits to be delivered.",
+    compacted=True,
+    partitions=1,
+    config=COMPACTED_EARLY,
+)
 DEAD_LETTERS = Topic(
     name="md.dead-letters.v1",
     value=DeadLetter,
@@ -238,6 +281,10 @@ CATALOGUE = (
     CONTROL,
     STREAMS,
     INSTRUMENTS,
+    KEYS,
+    AUDIT,
+    ALERTS,
+    ALERT_STATES,
     DEAD_LETTERS,
 )
 

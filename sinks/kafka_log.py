@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka import errors as kafka_errors
 
 from runtime.errors import Retriable
-from runtime.kafka import close_consumer, producer_options
+from runtime.kafka import METADATA_MAX_AGE_MS, close_consumer, producer_options
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.topics import DEAD_LETTERS
@@ -50,6 +50,7 @@ class KafkaLog:
             group_id=f"{self._prefix}fibstream.sink.{sink.name}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             fetch_max_wait_ms=min(max(sink.limits.linger_ms, FETCH_WAIT_MS_MIN), FETCH_WAIT_MS_MAX),
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
             session_timeout_ms=SESSION_TIMEOUT_MS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +10,13 @@ import uvloop
 from rich.console import Console
 
 from fibstream import stages
+from fibstream.bench.history_command import history
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
 from runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
+app.command()(history)
 console = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
@@ -179,12 +182,17 @@ def warehouse(
     trades: Annotated[int, typer.Option(min=1_000_000, help="Of 100 symbols in a month.")] = (
         10_000_000
     ),
+    latency: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Report of bench latency, for the table."),
+    ] = None,
 ) -> None:
     """From the trades topic into ClickHouse on one core, then what is asked of it."""
     from fibstream.bench.warehouse import Load
     from fibstream.bench.warehouse import bench_warehouse as measure
 
-    _end(asyncio.run(measure(_quiet_settings(), Load(trades=trades))), as_json=as_json)
+    told = None if latency is None else json.loads(latency.read_text())
+    _end(asyncio.run(measure(_quiet_settings(), Load(trades=trades), told)), as_json=as_json)
 
 
 def _quiet_settings() -> Settings:

@@ -1,24 +1,29 @@
 """What is asked of a month in the warehouse, timed: from the question to columns in Python.
 
-Over the HTTP endpoint as every reader asks, with the SQL of the query API. The candles are made
-here, by SQL: a minute for each minute of the month and symbol, a year of one symbol.
+Three ways to ask the same: the query API for chosen columns as floats, the query API for all
+fields of a candle, exact, and plain SQL to floats. The API is the gateway's own ``Warehouse``, over
+HTTP as every reader asks. The candles are made here, by SQL: a minute for each minute of the month
+and symbol, a year of one symbol.
 """
 
+import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from fibstream.bench.footprint import footprint
 from fibstream.bench.warehouse_load import CHANNEL, EXCHANGE, FROM_MS, Month, name_of
+from runtime.settings import Settings
 from schemas.clickhouse import any_interval
 from schemas.clickhouse.pieces import Query, Series
 from schemas.intervals import DAY_MS, HOUR_MS, MINUTE_MS, Interval
+from sinks.gateway.warehouse import CandlesAsked, Warehouse
 
 ROUNDS = 15
 ROWS_MAX = 600_000
@@ -27,15 +32,11 @@ SYMBOL = 42
 YEAR_SYMBOL = 7
 TRADES_SYMBOL = 41  # of which there is no candle
 FIBONACCI = Interval(173 * MINUTE_MS)
-ANSWER_WITHIN_S = 60.0
-FORM = {
-    "database": "market",
-    "default_format": "ArrowStream",
-    "output_format_arrow_compression_method": "none",  # it never leaves the machine
-}
 NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume")
+CHOSEN = ("timestamp", *NUMBERS, "closed")
 
 Floats = npt.NDArray[np.float64]
+Answers = dict[str, float]
 
 
 _SERIES = f"exchange = '{EXCHANGE}' AND channel = '{CHANNEL}'"
@@ -46,7 +47,8 @@ class Asked(NamedTuple):
     """One question, and how many rows answer it at least."""
 
     name: str
-    make: Callable[[httpx.Client], Query]
+    read: Callable[[], Awaitable[bytes]]
+    """Returns an Arrow stream."""
     rows_min: int
 
 
@@ -87,71 +89,108 @@ SELECT '{EXCHANGE}', '{CHANNEL}', [{names}][place + 1], {step}, '', opens, close
 FROM numbers({candles * len(symbols)})"""  # noqa: S608 - numbers and our own words
 
 
-def measure(port: int, pid: int, month: Month) -> dict[str, Any]:
+def measure(settings: Settings, port: int, pid: int, month: Month) -> dict[str, Any]:
     """Return the milliseconds of each question, in the middle of some rounds, and its CPU.
 
     CPU is that of the engine and of the asker together: on a busy machine it tells more.
     """
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_WITHIN_S) as client:
-        found, cpu_ms = _answers(client, pid, _questions(month))
-        proven, proven_cpu_ms = _answers(client, pid, _proven(month))
-    return found | {"cpu_ms": cpu_ms, "proven_ms": proven, "proven_cpu_ms": proven_cpu_ms}
+    return asyncio.run(_measured(settings, port, pid, month))
 
 
-def _answers(
-    client: httpx.Client, pid: int, every: Iterable[Asked]
-) -> tuple[dict[str, float], dict[str, float]]:
+async def _measured(settings: Settings, port: int, pid: int, month: Month) -> dict[str, Any]:
+    warehouse = Warehouse(settings.model_copy(update={"clickhouse_http_port": port}))
+    try:
+        ways = {
+            "api": api_questions(warehouse, month, CHOSEN, floats=True),
+            "exact": api_questions(warehouse, month, (), floats=False),
+            "sql": _plain(warehouse, month),
+        }
+        found = {way: await _answers(pid, questions) for way, questions in ways.items()}
+    finally:
+        await warehouse.close()
+    report: dict[str, Any] = {}
+    for way, (answers_ms, cpu_ms) in found.items():
+        report |= {f"{way}_ms": answers_ms, f"{way}_cpu_ms": cpu_ms}
+    return report
+
+
+async def _answers(pid: int, every: Iterable[Asked]) -> tuple[Answers, Answers]:
     found, cpu_ms = {}, {}
     for asked in every:
-        _timed(client, asked, 1)  # from the disk
+        await _timed(asked, 1)  # from the disk
         started_s = footprint(pid).cpu_s + time.process_time()
-        found[asked.name] = _timed(client, asked, ROUNDS)
+        found[asked.name] = await _timed(asked, ROUNDS)
         spent_s = footprint(pid).cpu_s + time.process_time() - started_s
         cpu_ms[asked.name] = round(spent_s * 1_000 / ROUNDS, 1)
     return found, cpu_ms
 
 
-def _questions(month: Month) -> Iterator[Asked]:
-    """Yield what a strategy asks for: times, prices and volumes, as floats."""
+def api_questions(
+    warehouse: Warehouse, month: Month, columns: Sequence[str], *, floats: bool
+) -> Iterator[Asked]:
+    """Yield what a strategy asks for, as the gateway answers it."""
+    until_ms, minute = month.until_ms, Interval(MINUTE_MS)
+    minutes, year_ms, windows = _counts(month)
+    # Up to the end of the last candle that is closed, as a backtest asks.
+    year = year_ms, year_ms + windows * FIBONACCI.length_ms
+
+    def ask(
+        symbol: int, interval: Interval, from_ms: int, to_ms: int, *, from_minutes: bool = False
+    ) -> Callable[[], Awaitable[bytes]]:
+        span = from_ms, to_ms, ROWS_MAX, False, columns, floats
+        asked = CandlesAsked(_series(symbol), interval, *span)
+
+        async def read() -> bytes:
+            there = await warehouse.covering(asked)
+            if from_minutes:  # as if no candle of this interval were stored
+                there = there._replace(stored_from_ms=0, stored_until_ms=0)
+            return (await warehouse.kline_file(asked, there, "ArrowStream"))[0]
+
+        return read
+
+    async def everywhere() -> bytes:
+        query = any_interval.everywhere(Interval(HOUR_MS), until_ms - DAY_MS, until_ms, ROWS_MAX)
+        if columns:
+            query = any_interval.picked(query, ("symbol", *columns), floats=floats)
+        return await warehouse.ask(query, "ArrowStream")
+
+    yield Asked("month_1m_ms", ask(SYMBOL, minute, FROM_MS, until_ms), minutes)
+    yield Asked(
+        "month_1m_from_trades_ms",
+        ask(TRADES_SYMBOL, minute, FROM_MS, until_ms),
+        _traded_minutes_min(month),
+    )
+    yield Asked("year_173m_ms", ask(YEAR_SYMBOL, FIBONACCI, *year), windows)
+    yield Asked(
+        "year_173m_from_minutes_ms", ask(YEAR_SYMBOL, FIBONACCI, *year, from_minutes=True), windows
+    )
+    yield Asked("all_symbols_24h_1h_ms", everywhere, 24 * (month.symbols - 1))
+
+
+def _plain(warehouse: Warehouse, month: Month) -> Iterator[Asked]:
+    """Yield the same as SQL that an analyst writes: times, prices and volumes, as floats."""
     from_ms, until_ms = FROM_MS, month.until_ms
     minute, hour = Interval(MINUTE_MS), Interval(HOUR_MS)
     minutes, year_ms, windows = _counts(month)
     one, year = name_of(SYMBOL), name_of(YEAR_SYMBOL)
-    per_symbol = month.trades // month.symbols  # not every minute has a trade
-    yield Asked("month_1m_ms", _stored(one, minute, from_ms, until_ms), minutes)
-    yield Asked(
-        "month_1m_from_trades_ms", _of_trades(one, from_ms, until_ms), min(minutes, per_symbol) // 2
-    )
-    yield Asked("year_173m_ms", _stored(year, FIBONACCI, year_ms, until_ms), windows)
-    yield Asked("year_173m_from_minutes_ms", _of_minutes(year, year_ms, until_ms), windows)
-    yield Asked(
-        "all_symbols_24h_1h_ms",
-        _stored("", hour, until_ms - DAY_MS, until_ms),
-        24 * (month.symbols - 1),
-    )
+    per_day = 24 * (month.symbols - 1)
+    for name, sql, rows_min in (
+        ("month_1m_ms", _stored(one, minute, from_ms, until_ms), minutes),
+        (
+            "month_1m_from_trades_ms",
+            _of_trades(one, from_ms, until_ms),
+            _traded_minutes_min(month),
+        ),
+        ("year_173m_ms", _stored(year, FIBONACCI, year_ms, until_ms), windows),
+        ("year_173m_from_minutes_ms", _of_minutes(year, year_ms, until_ms), windows),
+        ("all_symbols_24h_1h_ms", _stored("", hour, until_ms - DAY_MS, until_ms), per_day),
+    ):
+        yield Asked(name, partial(warehouse.ask, Query(sql, {}), "ArrowStream"), rows_min)
 
 
-def _proven(month: Month) -> Iterator[Asked]:
-    """Yield the same as the query API asks: what is there, then all fields of a candle, exact."""
-    from_ms, until_ms, minute = FROM_MS, month.until_ms, Interval(MINUTE_MS)
-    minutes, year_ms, windows = _counts(month)
-    one, year = _series(SYMBOL), _series(YEAR_SYMBOL)
-    yield Asked("month_1m_ms", _candles(one, minute, from_ms, until_ms), minutes)
-    yield Asked(
-        "month_1m_from_trades_ms", _candles(_series(TRADES_SYMBOL), minute, from_ms, until_ms), 1
-    )
-    yield Asked("year_173m_ms", _candles(year, FIBONACCI, year_ms, until_ms), windows)
-    yield Asked(
-        "year_173m_from_minutes_ms",
-        _candles(year, FIBONACCI, year_ms, until_ms, from_minutes=True),
-        windows,
-    )
-    day_ms = until_ms - DAY_MS
-    yield Asked(
-        "all_symbols_24h_1h_ms",
-        lambda _: any_interval.everywhere(Interval(HOUR_MS), day_ms, until_ms, ROWS_MAX),
-        24 * (month.symbols - 1),
-    )
+def _traded_minutes_min(month: Month) -> int:
+    """Return how many minutes of a symbol have a trade, at least: not each one has."""
+    return min(month.days * DAY_MS // MINUTE_MS, month.trades // month.symbols) // 2
 
 
 def _counts(month: Month) -> tuple[int, int, int]:
@@ -164,23 +203,20 @@ def _counts(month: Month) -> tuple[int, int, int]:
     )
 
 
-def _stored(
-    symbol: str, interval: Interval, from_ms: int, until_ms: int
-) -> Callable[[httpx.Client], Query]:
+def _stored(symbol: str, interval: Interval, from_ms: int, until_ms: int) -> str:
     of, names = (f" AND symbol = '{symbol}'", "") if symbol else ("", "symbol, ")
     numbers = ", ".join(f"toFloat64({name}) AS f_{name}" for name in NUMBERS)
-    sql = f"""
+    return f"""
 SELECT {names}{_MS}(open_time) AS timestamp, {numbers}
 FROM klines
 WHERE {_SERIES}{of} AND interval_ms = {interval.length_ms} AND anchor = ''
     AND open_time >= {_at(from_ms)} AND open_time < {_at(until_ms)}
 ORDER BY {names}open_time, version DESC
 LIMIT 1 BY {names}open_time"""  # noqa: S608
-    return lambda _: Query(sql, {})
 
 
-def _of_trades(symbol: str, from_ms: int, until_ms: int) -> Callable[[httpx.Client], Query]:
-    sql = f"""
+def _of_trades(symbol: str, from_ms: int, until_ms: int) -> str:
+    return f"""
 SELECT intDiv({_MS}(ts), {MINUTE_MS}) * {MINUTE_MS} AS timestamp,
     argMin(p, id) AS f_open, max(p) AS f_high, min(p) AS f_low, argMax(p, id) AS f_close,
     sum(v) AS f_volume, sum(p * v) AS f_quote_volume
@@ -192,12 +228,11 @@ FROM
 )
 GROUP BY timestamp
 ORDER BY timestamp"""  # noqa: S608
-    return lambda _: Query(sql, {})
 
 
-def _of_minutes(symbol: str, from_ms: int, until_ms: int) -> Callable[[httpx.Client], Query]:
+def _of_minutes(symbol: str, from_ms: int, until_ms: int) -> str:
     step = FIBONACCI.length_ms
-    sql = f"""
+    return f"""
 SELECT intDiv({_MS}(open_time), {step}) * {step} AS timestamp,
     toFloat64(argMin(open, open_time)) AS f_open, toFloat64(max(high)) AS f_high,
     toFloat64(min(low)) AS f_low, toFloat64(argMax(close, open_time)) AS f_close,
@@ -207,7 +242,6 @@ WHERE {_SERIES} AND symbol = '{symbol}' AND interval_ms = {MINUTE_MS} AND anchor
     AND open_time >= {_at(from_ms)} AND open_time < {_at(until_ms)}
 GROUP BY timestamp
 ORDER BY timestamp"""  # noqa: S608
-    return lambda _: Query(sql, {})
 
 
 def _at(ms: int) -> str:
@@ -218,30 +252,12 @@ def _series(symbol: int) -> Series:
     return Series(EXCHANGE, CHANNEL, name_of(symbol))
 
 
-def _candles(
-    series: Series, interval: Interval, from_ms: int, until_ms: int, *, from_minutes: bool = False
-) -> Callable[[httpx.Client], Query]:
-    """Ask as the query API does: what is there, then the candles.
-
-    ``from_minutes``: as if no candle of this interval were stored.
-    """
-
-    def make(client: httpx.Client) -> Query:
-        asked = any_interval.coverage(series, interval, from_ms)
-        there = any_interval.Coverage(*(c[0].as_py() for c in _ask(client, asked).columns))
-        if from_minutes:
-            there = there._replace(stored_from_ms=0, stored_until_ms=0)
-        return any_interval.candles(series, interval, from_ms, until_ms, ROWS_MAX, there)
-
-    return make
-
-
-def _timed(client: httpx.Client, asked: Asked, rounds: int) -> float:
+async def _timed(asked: Asked, rounds: int) -> float:
     found_ms = []
     for _ in range(rounds):
         started_s = time.perf_counter()
-        query = asked.make(client)
-        columns = _columns(_ask(client, query))
+        table = pa.ipc.open_stream(await asked.read()).read_all()
+        columns = _columns(table)
         found_ms.append((time.perf_counter() - started_s) * 1_000)
         rows = len(columns["timestamp"])
         if rows < asked.rows_min:
@@ -249,19 +265,11 @@ def _timed(client: httpx.Client, asked: Asked, rounds: int) -> float:
     return round(statistics.median(found_ms), 1)
 
 
-def _ask(client: httpx.Client, query: Query) -> pa.Table:
-    bound = {f"param_{name}": value for name, value in query.parameters.items()}
-    answer = client.post("/", params=FORM | bound, content=query.sql)
-    if answer.is_error:
-        raise RuntimeError(answer.text)
-    return pa.ipc.open_stream(answer.content).read_all()
-
-
 def _columns(table: pa.Table) -> dict[str, Floats]:
     """Return the numbers of candles as numpy columns; exact decimals become floats."""
     columns = {}
     for name in NUMBERS:
-        is_float = f"f_{name}" in table.schema.names
-        column = table[f"f_{name}"] if is_float else table[name].cast(pa.float64())
-        columns[name] = column.to_numpy()
+        # Plain SQL calls its floats so: an alias that hides a column would be read in its WHERE.
+        column = table[f"f_{name}" if f"f_{name}" in table.schema.names else name]
+        columns[name] = column.cast(pa.float64()).to_numpy()
     return columns | {"timestamp": table["timestamp"].to_numpy()}

@@ -30,7 +30,9 @@ from simulator import SimulatorOptions
 
 logger = structlog.get_logger(__name__)
 
-STARTS_MAX = 8  # of a minute each: a JVM that has to share its cores may need several
+# On a machine with other things to do a JVM takes minutes; to end it then is to begin again.
+BROKER_WITHIN_S = 300.0
+STARTS_MAX = 3  # somebody may have taken one of its ports meanwhile
 
 
 class Broker:
@@ -53,11 +55,15 @@ class Broker:
         """Start it, and return when it answers."""
         for left in reversed(range(STARTS_MAX)):
             self._kafka = EmbeddedKafka(
-                self._folder, port=self.port, heap_mb=self._heap_mb, doors=self._doors
+                self._folder,
+                port=self.port,
+                heap_mb=self._heap_mb,
+                doors=self._doors,
+                start_within_s=BROKER_WITHIN_S,
             )
             try:
                 await self._kafka.start()
-            except ServerDied:  # or it was too slow, on a machine that has other things to do
+            except ServerDied:
                 await self._kafka.stop()
                 if not left:
                     raise
@@ -70,13 +76,20 @@ class Broker:
             await self._kafka.stop()
 
     async def away(self, for_s: float, *, by_kill: bool) -> None:
-        """Let it be away for a while; return when it answers again."""
+        """Let it be away for a while; return when it answers again, and did so for as long.
+
+        Where it takes long to come back, workers take long to start: the next outage waits for
+        them, or none of them would ever be ready.
+        """
+        loop = asyncio.get_running_loop()
         async with self._lock:
+            gone_s = loop.time()
             if by_kill and self._kafka is not None:
                 os.kill(self._kafka.pid, signal.SIGKILL)
             await self.stop()
             await asyncio.sleep(for_s)
             await self.start()
+            await asyncio.sleep(loop.time() - gone_s)
 
 
 @dataclass(kw_only=True)

@@ -17,6 +17,8 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: dict[str, Any]
+    said_ms: int = 0
+    """When its producer was given it; it may have arrived much later."""
 
 
 class Tape:
@@ -51,7 +53,7 @@ class Tape:
         while any([await self._consumer.position(tp) < ends[tp] for tp in self._tps]):
             for tp, messages in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
                 found += [
-                    Record(tp.partition, m.offset, m.key, read_json(m.value))
+                    Record(tp.partition, m.offset, m.key, read_json(m.value), m.timestamp)
                     for m in messages
                     if m.value is not None
                 ]

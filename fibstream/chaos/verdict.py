@@ -1,7 +1,7 @@
 """The verdict: what was published against what the raw trades imply. Pure.
 
 A replay after a crash may say again what was said, word for word; a content that is new must not
-come after a later revision of the same candle, whoever says it.
+be said after a later revision of the same candle, whoever says it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,11 +39,15 @@ class Told:
     revisions: dict[CandleKey, dict[Version, Row]] = field(default_factory=dict)
     places: dict[CandleKey, str] = field(default_factory=dict)
     """Where the last record of a candle stands: partition/offset."""
+    said_ms: dict[CandleKey, int] = field(default_factory=dict)
+    """When the highest revision of a candle was said first."""
     open: dict[CandleKey, tuple[int, Row]] = field(default_factory=dict)
     """What was last told of candles that were open, of the highest rev."""
     rows: int = 0
     """Of candles, repeats as well."""
     repeats: int = 0
+    overtaken: int = 0
+    """Contents that the network held until a later revision, said after them, had arrived."""
     contradictions: list[str] = field(default_factory=list)
     """Revisions with two contents, and those that came after a later one."""
     prices: dict[Series, tuple[int, int]] = field(default_factory=dict)
@@ -77,7 +81,11 @@ class Told:
                 )
             return
         newest = max(known, default=version)
-        if newest > version:
+        if newest <= version:
+            self.said_ms[key] = record.said_ms
+        elif record.said_ms < self.said_ms[key]:
+            self.overtaken += 1  # its readers drop it, as they would a repeat
+        else:
             self.contradictions.append(
                 f"{key} went back from {newest} (last at {self.places[key]}) "
                 f"to {version} at {where}: {row}"
@@ -134,6 +142,8 @@ class Verdict:
     """Beyond the first of each candle."""
     repeats: int = 0
     """Records that said again what had been said."""
+    overtaken: int = 0
+    """Contents that arrived behind a later revision, though they were said before it."""
     prices_wrong: int = 0
     trades: int = 0
     trades_missing_named: int = 0
@@ -159,7 +169,7 @@ class Verdict:
 
 def judge(truth: Truth, told: Told) -> Verdict:
     """Return the one verdict over a run."""
-    verdict = Verdict(trades=truth.trades, repeats=told.repeats)
+    verdict = Verdict(trades=truth.trades, repeats=told.repeats, overtaken=told.overtaken)
     for key, (candle, end_ms, cause) in truth.candles.items():
         *_, anchor, open_ms = key
         row = Row(candle, truth.streams[key[:3]].claim(open_ms, end_ms), cause)

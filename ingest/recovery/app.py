@@ -17,12 +17,12 @@ from ingest.recovery.fetch import MarketPast, open_market
 from ingest.recovery.gaps import OpenGaps
 from ingest.recovery.journal import Journal
 from ingest.recovery.log import GapLog
-from ingest.recovery.worker import Recoverer, together
+from ingest.recovery.worker import Recoverer, Topics, together
 from runtime import ready
 from runtime.errors import Retriable
 from runtime.kafka import ensure_topics, producer_options, topic_specs, wait_for_broker
 from runtime.settings import Settings
-from schemas.topics import GAPS, RECOVERY, TRADES
+from schemas.topics import GAPS, RECOMPUTE, RECOVERY, TRADES
 from schemas.trades import Channel
 
 logger = structlog.get_logger(__name__)
@@ -42,7 +42,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def opened(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """Yield a producer, with the topics there; Kafka's errors leave it as Retriable."""
     await wait_for_broker(settings.kafka_bootstrap)
-    await ensure_topics(settings.kafka_bootstrap, topic_specs(settings, (TRADES, GAPS, RECOVERY)))
+    await ensure_topics(
+        settings.kafka_bootstrap, topic_specs(settings, (TRADES, GAPS, RECOMPUTE, RECOVERY))
+    )
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, **producer_options())
     try:
         await producer.start()
@@ -101,17 +103,19 @@ async def _recover(settings: Settings, exchange: Exchange, producer: AIOKafkaPro
     await journal.load()
     for progress in journal.gaps():
         gaps.learn(progress)
-    topic = settings.kafka_topic_prefix + GAPS.name
+    topics = Topics(*(settings.kafka_topic_prefix + topic.name for topic in (GAPS, RECOMPUTE)))
     async with AsyncExitStack() as stack:
         worker = Recoverer(
             gaps,
             journal,
             producer,
-            topic,
+            topics,
             market_opener(stack, settings, exchange, producer),
             settle_ms=settings.recovery_settle_ms,
         )
-        log = await stack.enter_async_context(GapLog(settings.kafka_bootstrap, topic, gaps.take))
+        log = await stack.enter_async_context(
+            GapLog(settings.kafka_bootstrap, topics.gaps, gaps.take)
+        )
         await log.caught_up.wait()
         log.check()
         logger.info("recovery_live", exchange=exchange.name, gaps=sum(1 for _ in gaps))

@@ -69,7 +69,7 @@ class OpenGaps:
                 self._take_stream(symbol, envelope.channel, gap, at_ms)
             elif gap.state == "found":
                 self._found(symbol, envelope.channel, gap, at_ms)
-            else:
+            elif gap.state != "unrecoverable":  # that is our own verdict, and in the progress
                 self._changed(symbol, gap, at_ms)
 
     def learn(self, progress: Recovery) -> None:
@@ -169,8 +169,6 @@ class OpenGaps:
             if gap.state != "recovering":
                 left = ranges.without(recovery.left, gap.first_id, gap.last_id)
                 found.recovery = msgspec.structs.replace(recovery, left=left)
-            if gap.state == "unrecoverable" and found.is_begun:  # our own verdict
-                symbol.lost = ranges.merged([*symbol.lost, *recovery.left])
             if found.missing <= 0 or not found.recovery.left:
                 self._close(symbol, key, gap.rev)
 

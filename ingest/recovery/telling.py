@@ -6,7 +6,9 @@ import msgspec
 
 from ingest.recovery import ranges
 from schemas.klines import Gap, GapEnvelope, GapReason, StreamGap, StreamGapEnvelope
+from schemas.recompute import Recompute, RecomputeEnvelope
 from schemas.recovery import Recovery
+from schemas.trades import IdRule
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,6 +32,12 @@ def told(gap: Recovery, state: Literal["recovering", "recovered", "unrecoverable
         rev=gap.rev,
     )
     return _encode(GapEnvelope(exchange=gap.exchange, channel=gap.channel, data=[row]))
+
+
+def recompute_asked(gap: Recovery, ids: IdRule) -> bytes:
+    """Return the request for the candles of a gap, as of its last recovered trade."""
+    row = Recompute(gap.symbol, gap.from_ms, gap.to_ms, gap.rev, ids)
+    return _encode(RecomputeEnvelope(gap.exchange, gap.channel, [row]))
 
 
 def _of_stream(gap: Recovery, state: Literal["recovered", "unrecoverable"]) -> bytes:

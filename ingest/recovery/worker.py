@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -22,7 +22,7 @@ from ingest.recovery.gaps import OpenGaps
 from ingest.recovery.journal import Journal
 from ingest.recovery.planner import Step
 from ingest.recovery.source import Damaged, DayMissing, Unavailable
-from ingest.recovery.telling import told
+from ingest.recovery.telling import recompute_asked, told
 from runtime.backoff import Backoff
 from runtime.errors import Retriable
 from schemas.recovery import FetchedFrom, Recovery
@@ -51,6 +51,13 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class Topics(NamedTuple):
+    """Names, with the prefix."""
+
+    gaps: str
+    recompute: str
+
+
 class Recoverer:
     """Works on what ``gaps`` holds; ``wake`` it when the log brought news."""
 
@@ -59,7 +66,7 @@ class Recoverer:
         gaps: OpenGaps,
         journal: Journal,
         producer: AIOKafkaProducer,
-        gaps_topic: str,
+        topics: Topics,
         opener: Opener,
         *,
         settle_ms: int,
@@ -67,7 +74,7 @@ class Recoverer:
         self._gaps = gaps
         self._journal = journal
         self._producer = producer
-        self._gaps_topic = gaps_topic
+        self._topics = topics
         self._opener = opener
         self._settle_ms = settle_ms
         self._markets: dict[Channel, MarketPast] = {}
@@ -171,6 +178,8 @@ class Recoverer:
         if gap.state == "open" and not planner.choose(gap, self._past(gap).reach, now_ms).source:
             gap = msgspec.structs.replace(gap, state="unrecoverable")
         if gap.state != "open":
+            if gap.trades and not gap.is_by_time:
+                await self._ask_recompute(gap)
             if is_open:
                 await self._tell(gap, gap.state)
             metrics.gaps.labels(gap.state).inc()
@@ -188,13 +197,24 @@ class Recoverer:
 
     async def _tell(self, gap: Recovery, state: str) -> None:
         value = told(gap, state)  # type: ignore[arg-type]
-        if value is None:
-            return
+        if value is not None:
+            key = symbol_key(gap.exchange, gap.channel, gap.symbol)
+            await self._send(self._topics.gaps, key, value)
+
+    async def _ask_recompute(self, gap: Recovery) -> None:
+        """Have the candles of a gap computed again, as of the last trade published for it.
+
+        The engine asks as well, but not for ranges of which it had to forget that they are missing.
+        """
         key = symbol_key(gap.exchange, gap.channel, gap.symbol)
+        value = recompute_asked(gap, self._past(gap).market.ids)
+        await self._send(self._topics.recompute, key, value)
+
+    async def _send(self, topic: str, key: bytes, value: bytes) -> None:
         try:
-            await self._producer.send_and_wait(self._gaps_topic, value, key=key)
+            await self._producer.send_and_wait(topic, value, key=key)
         except KafkaError as e:
-            raise KafkaAway(f"Kafka did not store a gap: {e!r}", retry_after_s=1.0) from e
+            raise KafkaAway(f"Kafka did not store a record: {e!r}", retry_after_s=1.0) from e
 
     def _measure(self) -> None:
         deadline_ms = planner.NEVER_MS

@@ -15,7 +15,7 @@ from aiokafka import errors as kafka_errors
 from processors.recompute import metrics
 from processors.recompute.plan import Asked
 from runtime.errors import Poison, Retriable
-from runtime.kafka import close_consumer
+from runtime.kafka import METADATA_MAX_AGE_MS, close_consumer
 from runtime.settings import Settings
 from schemas.recompute import decode_recompute
 from schemas.topics import RECOMPUTE, TRADES
@@ -56,6 +56,7 @@ class Requests:
             "bootstrap_servers": settings.kafka_bootstrap,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
         }
         self._consumer = AIOKafkaConsumer(
             self._topic,

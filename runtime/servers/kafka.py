@@ -45,7 +45,8 @@ JVM_FLAGS = (
 class EmbeddedKafka:
     """One broker; ``data`` None keeps nothing. Port 0 is any free port.
 
-    ``doors`` are further ports, each with the one that its clients are told (of a proxy).
+    ``doors`` are further ports, each with the one that its clients are told (of a proxy). A JVM
+    that has to share its cores may need a longer ``start_within_s``.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class EmbeddedKafka:
         heap_mb: int = HEAP_MB,
         min_free_mb: int = MIN_FREE_MB,
         doors: Mapping[int, int] | None = None,
+        start_within_s: float = START_WITHIN_S,
     ) -> None:
         self._data = data
         self._doors = doors
+        self._start_within_s = start_within_s
         self._port = port
         self._heap_mb = heap_mb
         self._min_free_mb = min_free_mb
@@ -87,7 +90,7 @@ class EmbeddedKafka:
         (folder / "log4j2.properties").write_text(log4j2_properties(folder / "server.log"))
         topics = folder / "topics"
         if not topics.exists():
-            await _format(java, folder, topics)
+            await _format(java, folder, topics, within_s=self._start_within_s)
         properties = folder / "server.properties"
         properties.write_text(
             server_properties(
@@ -99,7 +102,7 @@ class EmbeddedKafka:
             "Kafka", [*java, *heap, "kafka.Kafka", str(properties)], folder / "kafka.log"
         )
         bootstrap = f"127.0.0.1:{port}"
-        await self._server.answers(lambda: answers(bootstrap), within_s=START_WITHIN_S)
+        await self._server.answers(lambda: answers(bootstrap), within_s=self._start_within_s)
         logger.info("kafka_ready", bootstrap=bootstrap, folder=str(folder), pid=self.pid)
         return bootstrap
 
@@ -122,7 +125,7 @@ def _java(jars: list[Path], log4j2: Path) -> list[str]:
     return [str(JAVA), *JVM_FLAGS, f"-Dlog4j2.configurationFile={log4j2}", "-cp", class_path]
 
 
-async def _format(java: list[str], folder: Path, topics: Path) -> None:
+async def _format(java: list[str], folder: Path, topics: Path, *, within_s: float) -> None:
     # Into a folder of another name, then renamed: a format that is cut short leaves nothing.
     half_made = folder / "topics.new"
     shutil.rmtree(half_made, ignore_errors=True)
@@ -135,7 +138,7 @@ async def _format(java: list[str], folder: Path, topics: Path) -> None:
     process = await ServerProcess.start(
         "Kafka's storage tool", [*java, *quick, *tool], folder / "kafka.log"
     )
-    await process.completes(within_s=START_WITHIN_S)
+    await process.completes(within_s=within_s)
     half_made.rename(topics)
 
 

@@ -6,6 +6,7 @@ not of whole minutes. Numbers that stand in the text are ours; names are bound a
 """
 # ruff: noqa: S608 - what is put in is numbers and our own words
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.clickhouse import pieces
@@ -16,6 +17,9 @@ from schemas.rules import EmptyCandles, candle_rule
 
 COLUMNS = ("symbol", "interval", *pieces.MADE, "anchor")
 """Of every answer, in this order: the fields of ``schemas.klines.Kline``."""
+
+DECIMALS = pieces.MADE[1:9]
+"""Those of them that are decimals."""
 
 _MADE = ", ".join(pieces.MADE)
 _STORED = ", ".join((f"{ms('open_time')} AS timestamp", *pieces.MADE[1:]))
@@ -40,6 +44,8 @@ class Coverage(NamedTuple):
     """The time of the last trade or minute before the span."""
     price_scale: int = 0
     qty_scale: int = 0
+    stored_windows: int = 0
+    """How many windows of the interval are stored, where that is counted."""
 
     @property
     def from_ms(self) -> int:
@@ -50,6 +56,17 @@ class Coverage(NamedTuple):
     def until_ms(self) -> int:
         """Return where the youngest thing there is ends."""
         return max(self.stored_until_ms, self.minutes_until_ms, self.trades_until_ms + 1)
+
+    def holds(self, windows: Windows) -> bool:
+        """Say whether all the windows are stored; true for good, whatever is inserted later."""
+        length_ms = windows.interval.length_ms
+        is_full = self.stored_until_ms - self.stored_from_ms == self.stored_windows * length_ms
+        return (
+            bool(self.stored_until_ms)
+            and self.stored_from_ms <= windows.from_ms
+            and windows.until_ms <= self.stored_until_ms
+            and (is_full or windows.interval == Interval(MINUTE_MS))
+        )
 
     @property
     def closed_until_ms(self) -> int:
@@ -82,6 +99,9 @@ def coverage(series: Series, interval: Interval, from_ms: int = 0) -> Query:
         candle = one(ms("open_time"), f"{held[minute]} AND open_time {earlier}", "open_time DESC")
         before = f"greatest(ifNull({trade}, 0), ifNull({candle}, 0))"
     fields += ["oldest.1", began, "oldest.2", "youngest.1", before, "youngest.2", "youngest.3"]
+    is_counted = _is_of_minutes(interval) and not interval.is_calendar
+    windows = f"SELECT open_time FROM {held[interval]} GROUP BY open_time"
+    fields.append(f"(SELECT count() FROM ({windows}))" if is_counted else "0")
     return Query(
         f"""
 WITH {one(f"({ms('ts')}, {first_id})", trades, "ts, id")} AS oldest,
@@ -144,7 +164,7 @@ def candles(
     if not there.from_ms or start_ms >= end_ms:
         return stored(series, interval, 0, 0, limit)
     windows = Windows.within(interval, start_ms, end_ms)
-    if _is_stored(there, windows):
+    if there.holds(windows):
         return stored(series, interval, start_ms, end_ms, limit, newest=newest)
     rule = candle_rule(series.exchange, empty)
     carries = rule.fills or rule.opens_at_close
@@ -157,7 +177,10 @@ def candles(
     if len(made) == 1 and "FROM trades" in made[0]:
         parts.append(pieces.alone(made[0], windows, there.closed_until_ms))
     elif made:
-        parts.append(pieces.merged("\nUNION ALL".join(made), windows, rule, there.closed_until_ms))
+        ids = id_rule(series.exchange)
+        parts.append(
+            pieces.merged("\nUNION ALL".join(made), windows, rule, ids, there.closed_until_ms)
+        )
     if not parts:
         return stored(series, interval, 0, 0, limit)
     rows = "\nUNION ALL".join(parts)
@@ -179,13 +202,9 @@ def _pieces(series: Series, windows: Windows, there: Coverage) -> list[str]:
     held, found = [], []
     if there.stored_until_ms:
         held.append((there.stored_from_ms, there.stored_until_ms))
-    is_whole = windows.interval.length_ms % MINUTE_MS == 0
-    if is_whole and windows.interval != Interval(MINUTE_MS) and there.minutes_until_ms:
+    if _is_of_minutes(windows.interval) and there.minutes_until_ms:
         held.append((there.minutes_from_ms, there.minutes_until_ms))
-        opens = (
-            f"SELECT timestamp FROM ({_stored(windows, there)})" if there.stored_until_ms else ""
-        )
-        found.append(pieces.minutes(windows, *held[-1], without=opens))
+        found += _minutes(windows, there)
     if there.trades_from_ms:
         rule = id_rule(series.exchange)
         began = there.began_ms, there.began_id
@@ -193,6 +212,35 @@ def _pieces(series: Series, windows: Windows, there: Coverage) -> list[str]:
             pieces.trades(windows, rule, from_ms, to_ms, began)
             for from_ms, to_ms in _outside(held, windows, there)
         ]
+    return found
+
+
+def picked(query: Query, columns: Sequence[str], floats: bool = False) -> Query:
+    """Ask for some of the columns of candles; only these are read.
+
+    ``floats``: decimals become floats in the engine, the nearest there are.
+    """
+    told = (f"toFloat64({c}) AS {c}" if floats and c in DECIMALS else c for c in columns)
+    return Query(f"SELECT {', '.join(told)} FROM ({query.sql})", query.parameters)
+
+
+def _minutes(windows: Windows, there: Coverage) -> list[str]:
+    """Return the minutes of windows that are not stored: before them, after them, and in holes."""
+    from_ms = max(windows.from_ms, there.minutes_from_ms)
+    until_ms = min(windows.until_ms, there.minutes_until_ms)
+    if not there.stored_until_ms:
+        return [pieces.minutes(windows, from_ms, until_ms)]
+    found = []
+    if from_ms < (end_ms := min(until_ms, there.stored_from_ms)):
+        found.append(pieces.minutes(windows, from_ms, end_ms))
+    first_ms = max(windows.from_ms, there.stored_from_ms)
+    end_ms = min(windows.until_ms, there.stored_until_ms)
+    is_full = there.holds(windows._replace(from_ms=first_ms, until_ms=end_ms))
+    if max(first_ms, from_ms) < min(end_ms, until_ms) and not is_full:
+        stored = f"klines WHERE {SERIES} AND {_of(windows.interval)} AND {_opens(first_ms, end_ms)}"
+        found.append(pieces.minutes_of_holes(windows, first_ms, end_ms, stored))
+    if (first_ms := max(from_ms, there.stored_until_ms)) < until_ms:
+        found.append(pieces.minutes(windows, first_ms, until_ms))
     return found
 
 
@@ -209,15 +257,6 @@ def _outside(
     return [(from_ms, to_ms) for from_ms, to_ms in found if from_ms < to_ms]
 
 
-def _is_stored(there: Coverage, windows: Windows) -> bool:
-    """Say whether the windows are stored minutes, of which nothing else could make more."""
-    return (
-        windows.interval == Interval(MINUTE_MS)
-        and there.stored_from_ms <= windows.first_ms
-        and windows.until_ms <= there.stored_until_ms
-    )
-
-
 def _stored(windows: Windows, there: Coverage) -> str:
     # What is inserted after the coverage was told is left to the trades that it is made of.
     opens = _opens(
@@ -227,6 +266,10 @@ def _stored(windows: Windows, there: Coverage) -> str:
 SELECT {_STORED}
 FROM klines FINAL
 WHERE {SERIES} AND {_of(windows.interval)} AND {opens}"""
+
+
+def _is_of_minutes(interval: Interval) -> bool:
+    return interval.length_ms % MINUTE_MS == 0 and interval != Interval(MINUTE_MS)
 
 
 def _of(interval: Interval) -> str:

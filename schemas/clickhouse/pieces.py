@@ -121,22 +121,43 @@ def at(time_ms: int) -> str:
     return f"fromUnixTimestamp64Milli(toInt64({time_ms}))"
 
 
-def minutes(windows: Windows, from_ms: int, to_ms: int, *, without: str) -> str:
-    """Return the stored minutes of the windows that open in ``[from_ms, to_ms)``.
+def minutes(windows: Windows, from_ms: int, to_ms: int) -> str:
+    """Return the stored minutes that open in ``[from_ms, to_ms)``."""
+    return _minutes(windows, f"open_time >= {at(from_ms)} AND open_time < {at(to_ms)}")
 
-    ``without``: the open times of windows that are not wanted.
+
+def minutes_of_holes(windows: Windows, from_ms: int, to_ms: int, stored: str) -> str:
+    """Return the stored minutes of windows in ``[from_ms, to_ms)`` that are not among ``stored``.
+
+    Where none is missing, no minute is read: only from the first hole to the last one.
     """
-    span = max(from_ms, windows.from_ms), min(to_ms, windows.until_ms)
     opens = windows.open_of(ms("open_time"))
-    unwanted = f" AND {opens} NOT IN ({without})" if without else ""
+    span = "open_time >= fromUnixTimestamp64Milli(holes.1) AND "
+    span += "open_time < fromUnixTimestamp64Milli(holes.2)"
+    unwanted = f"{opens} NOT IN (SELECT {ms('open_time')} FROM {stored})"
     return f"""
-SELECT {opens} AS timestamp, toUnixTimestamp64Milli(open_time) AS at, open, high, low, close,
+WITH (
+    SELECT (toInt64(min(after)), toInt64(max(next))) FROM (
+        SELECT after, leadInFrame(open_ms, 1, toInt64({to_ms})) OVER
+            (ORDER BY open_ms, after ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+            AS next
+        FROM (
+            SELECT toInt64({from_ms}) AS open_ms, open_ms AS after
+            UNION ALL SELECT DISTINCT {ms("open_time")}, {ms("close_time")} FROM {stored}
+        )
+    ) WHERE next > after
+) AS holes{_minutes(windows, f"{span} AND {unwanted}")}"""
+
+
+def _minutes(windows: Windows, wanted: str) -> str:
+    return f"""
+SELECT {windows.open_of(ms("open_time"))} AS timestamp, toUnixTimestamp64Milli(open_time) AS at,
+    open, high, low, close,
     volume, quote_volume, taker_buy_volume, taker_buy_quote_volume, trade_count, first_id, last_id,
     rev, cause, transform(quality, ['gap', 'assumed'], [{GAP}, {ASSUMED}], {PROVEN}) AS doubt,
     missing
 FROM klines FINAL
-WHERE {SERIES} AND interval_ms = {MINUTE_MS} AND anchor = ''
-    AND open_time >= {at(span[0])} AND open_time < {at(span[1])}{unwanted}"""
+WHERE {SERIES} AND interval_ms = {MINUTE_MS} AND anchor = '' AND {wanted}"""
 
 
 def trades(windows: Windows, rule: IdRule, from_ms: int, to_ms: int, began: tuple[int, int]) -> str:
@@ -243,7 +264,9 @@ FROM (
 ) AS p"""
 
 
-def merged(pieces: str, windows: Windows, rule: CandleRule, closed_until_ms: int) -> str:
+def merged(
+    pieces: str, windows: Windows, rule: CandleRule, ids: IdRule, closed_until_ms: int
+) -> str:
     """Return the candles of pieces."""
     # A flat minute has no price of its own, except where candles begin with the close before them.
     is_told_flat = rule.fills and not rule.opens_at_close
@@ -262,6 +285,8 @@ def merged(pieces: str, windows: Windows, rule: CandleRule, closed_until_ms: int
             *("trade_count", "missing"),
         )
     )
+    if ids == "dense":
+        sums = sums.replace("sum(p.missing)", _MISSING)
     return f"""
 SELECT {", ".join(MADE)} FROM (
 SELECT p.timestamp AS timestamp, {of("argMin", "open", by="at")} AS open,
@@ -276,6 +301,13 @@ FROM (
 ) AS p
 GROUP BY p.timestamp
 )"""
+
+
+# Ids missing between two pieces are told by both of them, and count once.
+_MISSING = """greatest(max(p.missing), sum(p.missing) - arraySum(
+        (before, after) -> greatest(after.2 - before.3 - 1, 0),
+        arrayPopBack(arraySort(groupArrayIf((p.at, p.first_id, p.last_id), p.trade_count > 0))
+            AS edges), arrayPopFront(edges)))"""
 
 
 def carried(candles: str, windows: Windows, rule: CandleRule, ids: IdRule, until_ms: int) -> str:

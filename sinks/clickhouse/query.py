@@ -79,13 +79,13 @@ class Queries:
         parameters: Mapping[str, str],
     ) -> Answer:
         """Return the result of one reading statement; raise QueryFailed."""
-        chosen = [f"SET {name} = {value}" for name, value in _limited(settings).items()]
+        chosen = ", ".join(f"{name} = {value}" for name, value in _limited(settings).items())
         started_ns = time.monotonic_ns()
         with chdb.connect(self._path) as session:
             try:
                 session.query(f"USE {quoted(database or EMBEDDED_DATABASE)}")
-                for choice in (*chosen, "SET readonly = 1"):
-                    session.query(choice)
+                session.query(f"SET {chosen}")
+                session.query("SET readonly = 1")
                 statement = self._checked(session, sql, parameters)
                 result = session.query(statement.text, default_format, params=dict(parameters))
                 body = result.bytes() or b""

@@ -17,6 +17,7 @@ from sinks.gateway import metrics, protocol
 from sinks.gateway.clients import Client
 from sinks.gateway.hub import Hub
 from sinks.gateway.protocol import Refused
+from sinks.gateway.seeds.forms import Form
 
 logger = structlog.get_logger(__name__)
 
@@ -78,8 +79,14 @@ class Connection:
     """Serves one client until either side has had enough."""
 
     def __init__(
-        self, websocket: WebSocket, hub: Hub, ready: asyncio.Event, writer: Writer
+        self,
+        websocket: WebSocket,
+        hub: Hub,
+        ready: asyncio.Event,
+        writer: Writer,
+        form: Form | None = None,
     ) -> None:
+        self._form = form
         self._websocket = websocket
         self._hub = hub
         self._ready = ready
@@ -93,7 +100,7 @@ class Connection:
         """Accept the client, serve it, and say good-bye."""
         await self._websocket.accept()
         try:
-            wants_stats = self._websocket.query_params.get("stats", "true") != "false"
+            wants_stats = self._websocket.query_params.get("stats") != "false" and not self._form
             self._client = self._hub.connect(self._notify, wants_stats=wants_stats)
         except Refused as e:
             metrics.DROPPED.labels("full").inc()
@@ -113,7 +120,7 @@ class Connection:
         outbox, wire = self._client.outbox, self._wire
         sent = 0
         while wire.is_writable and (frames := outbox.take()):
-            wire.send_texts(frames)
+            wire.send_texts(self._form.frames(frames) if self._form else frames)
             sent += len(frames)
         if outbox.bytes < BACKLOG_BYTES_MAX:
             self._has_room.set()
@@ -138,6 +145,7 @@ class Connection:
 
     async def _receive(self) -> None:
         await self._ready.wait()  # before that a snapshot would be half of one
+        self._open_form()
         clock: Callable[[], float] = asyncio.get_running_loop().time
         pace = Pace(protocol.MESSAGES_PER_S_MAX, clock())
         while True:
@@ -152,6 +160,14 @@ class Connection:
             if self._client.outbox.bytes > BACKLOG_BYTES_MAX:
                 self._has_room.clear()
                 await self._has_room.wait()
+
+    def _open_form(self) -> None:
+        try:
+            message = self._form.opening(self._hub.intervals) if self._form else None
+            if message is not None:
+                self._hub.handle(self._client, message, time.time_ns() // 1_000_000)
+        except Refused as e:
+            self._client.tell(protocol.error_text(e))
 
     def _obey(self, text: str | bytes) -> None:
         try:

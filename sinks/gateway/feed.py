@@ -16,14 +16,20 @@ from aiokafka.errors import KafkaError
 from runtime.errors import Misconfigured, Poison, Retriable
 from runtime.kafka import admin, close_consumer, wait_for_broker
 from runtime.settings import Settings
-from schemas.topics import GAPS, KLINES, KLINES_LIVE, Topic
+from schemas.topics import GAPS, KLINES, KLINES_LIVE, TICKS, Topic
 from sinks import topics
 from sinks.gateway import candles, metrics
 from sinks.gateway.hub import Hub
+from sinks.gateway.last import LastTrades
 
 logger = structlog.get_logger(__name__)
 
-PAST_RECORDS_PER_PARTITION = {KLINES.name: 30_000, KLINES_LIVE.name: 1_000, GAPS.name: 5_000}
+PAST_RECORDS_PER_PARTITION = {
+    KLINES.name: 30_000,
+    KLINES_LIVE.name: 1_000,
+    GAPS.name: 5_000,
+    TICKS.name: 5_000,
+}
 POLL_RECORDS_MAX = 1_000  # a few milliseconds of work, then clients get their turn
 POLL_MS = 1_000
 # One fetch waits for all partitions of a broker: keep that wait short. But each costs a millisecond
@@ -35,6 +41,7 @@ TOPICS_INTERVAL_S = 0.25
 SILENT_AFTER_MS = 10_000
 RETRY_AFTER_S = 1.0
 READ = (KLINES, KLINES_LIVE, GAPS)
+TICKS_AGENT = "ticks"
 
 
 class Feed:
@@ -42,10 +49,14 @@ class Feed:
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._hub = hub
+        self.last = LastTrades()
+        """The last trade of every symbol, where the agent ``ticks`` tells it."""
         self._bootstrap = settings.kafka_bootstrap
         self._prefix = settings.kafka_topic_prefix
         self._settings = settings
-        self._topics = {self._prefix + topic.name: topic.name for topic in READ}
+        tells_ticks = TICKS_AGENT in settings.process_agents
+        self._read = (*READ, TICKS) if tells_ticks else READ
+        self._topics = {self._prefix + topic.name: topic.name for topic in self._read}
         self._consumer: Any = None
         self._partitions: list[TopicPartition] = []
         self._opened_ms = 0.0
@@ -55,8 +66,8 @@ class Feed:
         await wait_for_broker(self._bootstrap)
         async with admin(self._bootstrap) as client:
             await self._find_partitions(client, (KLINES, KLINES_LIVE))
-            await topics.ensure(self._settings, (GAPS,))
-            self._partitions = await self._find_partitions(client, READ)
+            await topics.ensure(self._settings, self._read[2:])
+            self._partitions = await self._find_partitions(client, self._read)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -83,7 +94,9 @@ class Feed:
             self._consumer.seek(tp, start)
             if self._topics[tp.topic] == KLINES.name:
                 self._hub.history.since[tp.partition] = start
-        behind = [tp for tp in self._partitions if ends[tp] > starts[tp]]
+        # The last trades come by and by: nobody's snapshot is made of them.
+        waited = [tp for tp in self._partitions if self._topics[tp.topic] != TICKS.name]
+        behind = [tp for tp in waited if ends[tp] > starts[tp]]
         while behind:
             await self._step()
             behind = [tp for tp in behind if await self._consumer.position(tp) < ends[tp]]
@@ -148,6 +161,8 @@ class Feed:
         try:
             if topic == GAPS.name:
                 self._hub.take_gaps(message.value)
+            elif topic == TICKS.name:
+                self.last.take(message.value)
             else:
                 offset = message.offset if topic == KLINES.name else -1
                 record = candles.read(message.value, message.partition, offset)

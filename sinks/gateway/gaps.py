@@ -31,7 +31,7 @@ class Missing:
 
     def __init__(self) -> None:
         self._ranges: list[Range] = []
-        self._streams: dict[int, None] = {}  # when they fell silent
+        self._streams: set[int] = set()  # when they fell silent
 
     @property
     def status(self) -> DataStatus:
@@ -55,11 +55,17 @@ class Missing:
         self._ranges = kept[-MARKET_RANGES_MAX:]
 
     def take_stream(self, gap: StreamGap) -> None:
-        """Learn that a stream fell silent, or that it delivers again."""
+        """Learn that a stream fell silent, or until when it did.
+
+        What began later stays: recovery speaks of spans that were over long ago. What began before
+        is over as well: an ingestor that was killed closes nothing, and its successor tells a span
+        of its own.
+        """
         if gap.state == "found":
-            self._streams[gap.from_ms] = None
+            self._streams.add(gap.from_ms)
         else:
-            self._streams.clear()
+            end_ms = max(gap.from_ms, gap.to_ms)
+            self._streams = {from_ms for from_ms in self._streams if from_ms > end_ms}
 
 
 class Gaps:

@@ -317,12 +317,12 @@ class Hub:
         """Return the series that begin with a snapshot; None: one that memory does not have."""
         if not wanted.initial_candles:
             return []
-        found = self._fresh(wanted.key)
+        found = self.fresh(wanted.key)
         if found or self.begin is None or wanted.key.is_pattern or not self._is_made(wanted.key):
             return list(found)
         return [None]
 
-    def _fresh(self, key: Key) -> list[Series]:
+    def fresh(self, key: Key) -> list[Series]:
         """Return the series that a key covers, with their newest rows in them."""
         found = self._matching(key)
         for series in found:

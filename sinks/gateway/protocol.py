@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 
 from schemas.intervals import BadInterval, Interval, parse_intervals
@@ -40,6 +41,13 @@ INTERVALS_HINT = (
     "1w@mon, 1M, 1D@tz=Asia/Tokyo, 8h@funding"
 )
 ACTIONS_HINT = f'"action" is one of subscribe, unsubscribe, ping. Example: {EXAMPLE}'
+
+
+TIMEFRAME_SCHEMA = {
+    "anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}],
+    "description": "An interval or a preset; a number means minutes.",
+    "examples": ["173m", 15, "1w@mon", "fibonacci"],
+}
 
 
 class Refused(ValueError):  # noqa: N818 - what happened to the message
@@ -129,12 +137,17 @@ class _Said(BaseModel):
 class Timeframe(_Said):
     """A timeframe (a preset stands for several) and how many candles to begin with."""
 
-    timeframe: Annotated[tuple[Interval, ...], PlainValidator(_intervals)]
+    timeframe: Annotated[
+        tuple[Interval, ...], PlainValidator(_intervals), WithJsonSchema(TIMEFRAME_SCHEMA)
+    ]
     initial_candles: int = Field(INITIAL_CANDLES_DEFAULT, ge=0, strict=True)
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^(\*|[^\s*\"\\<>\x00-\x1f]{1,64})$")]
-Timeframes = Annotated[list[Annotated[Timeframe, BeforeValidator(_spelled_out)]], Field()]
+_Spelled = Annotated[
+    Timeframe, BeforeValidator(_spelled_out, json_schema_input_type=Timeframe | str | int)
+]
+Timeframes = Annotated[list[_Spelled], Field()]
 
 
 class Selection(_Said):

@@ -19,6 +19,8 @@ from runtime.errors import Misconfigured
 from runtime.ports import port_refused
 from sinks.gateway.connection import WIRE
 from sinks.gateway.protocol import MESSAGE_BYTES_MAX
+from sinks.gateway.security.half_open import HalfOpen, bounded_http
+from sinks.gateway.security.policy import Tls
 
 PORT_SETTING = "STREAMER_WEBSOCKET_PORT"
 HOST_SETTING = "STREAMER_WEBSOCKET_HOST"
@@ -103,10 +105,11 @@ def _frame_head(size: int) -> bytes:
 class Server(uvicorn.Server):
     """Serves an application on a listening socket while ``running``."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, tls: Tls | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=bounded_http(HalfOpen()),
                 ws=Protocol,
                 ws_max_size=4 * MESSAGE_BYTES_MAX,  # up to here the answer is an error, not a close
                 ws_ping_interval=PING_INTERVAL_S,
@@ -117,6 +120,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                ssl_certfile=tls.cert if tls else None,
+                ssl_keyfile=tls.key if tls else None,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             )
         )

@@ -126,7 +126,7 @@ def _add_changes(router: APIRouter, table: StreamTable, write: Write) -> None:
     async def add(ref: StreamRef, response: Response) -> StreamView | StreamList:
         """Want a stream, also after restarts; 202: that is new, 200: it was so already."""
         keys = known(lambda: table.resolve(ref))
-        if await _change(table, write, keys, enabled=True):
+        if await change(table, write, keys, enabled=True):
             response.status_code = ACCEPTED
         return _answer(table, keys)
 
@@ -134,7 +134,7 @@ def _add_changes(router: APIRouter, table: StreamTable, write: Write) -> None:
     async def remove(ref: StreamRef, response: Response) -> StreamView | StreamList:
         """Want a stream no more, whatever the settings of its ingestor say."""
         keys = known(lambda: table.find(ref))
-        if await _change(table, write, keys, enabled=False):
+        if await change(table, write, keys, enabled=False):
             response.status_code = ACCEPTED
         return _answer(table, keys)
 
@@ -170,7 +170,7 @@ def _add_one(router: APIRouter, table: StreamTable, write: Write) -> None:
     ) -> Knobs:
         """Change what is wanted of a stream; knobs that are not named stay."""
         keys = find(exchange, symbol, kind, transport, channel)
-        await _change(table, write, keys, **patched.said())
+        await change(table, write, keys, **patched.said())
         return _knobs(table, keys)
 
     @router.delete(one + "/knobs", responses=ERRORS)
@@ -203,9 +203,10 @@ def markets_of(exchange: str | None, channel: Channel | None) -> list[Market] | 
     return known(lambda: names.markets(exchange, channel)) if exchange else None
 
 
-async def _change(
+async def change(
     table: StreamTable, write: Write, keys: Iterable[StreamKey], **knobs: bool
 ) -> bool:
+    """Change what is wanted of streams; say whether that is news."""
     now_ms = time.time_ns() // 1_000_000
     changed = {key: table.changed(key, now_ms, **knobs) for key in keys}
     changes = {key: control for key, control in changed.items() if control is not None}

@@ -5,7 +5,7 @@ and are never decoded here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -17,7 +17,7 @@ from runtime.errors import Misconfigured, Retriable
 from runtime.settings import Settings
 from schemas.clickhouse import any_interval, rows
 from schemas.clickhouse.any_interval import Coverage
-from schemas.clickhouse.pieces import Query, Series
+from schemas.clickhouse.pieces import Query, Series, Windows
 from schemas.clickhouse.rows import Counted
 from schemas.intervals import Interval
 from schemas.rules import candle_rule
@@ -30,6 +30,8 @@ WAITING_MAX = 64  # questions
 WAIT_MAX_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
 RETRY_AFTER_S = 2.0
+KNOWN_MAX = 1_000  # coverages that are remembered
+KNOWN_FOR_S = 60.0
 GROWTH = 8  # a span that held too few candles is so many times longer when asked again
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
@@ -60,6 +62,9 @@ class CandlesAsked(NamedTuple):
     end_ms: int | None
     limit: int
     newest: bool = True
+    columns: Sequence[str] = ()
+    """Of a file, where not all are wanted; "timestamp" and "closed" are among them."""
+    floats: bool = False
 
 
 class Warehouse:
@@ -72,6 +77,7 @@ class Warehouse:
         self._empty = settings.empty_candles
         self._running = asyncio.Semaphore(RUNNING_MAX)
         self._waiting = 0
+        self._known: dict[tuple[Series, Interval], tuple[float, Coverage]] = {}
         self._client = httpx.AsyncClient(
             auth=auth,
             timeout=httpx.Timeout(self.timeout_s + 1, connect=CONNECT_TIMEOUT_S),
@@ -105,9 +111,8 @@ class Warehouse:
         Oldest first; of more than ``limit`` the ``newest``, or the oldest.
         """
         series = Series(exchange, channel, symbol)
-        there = await self.coverage(series, interval)
         asked = CandlesAsked(series, interval, start_ms, end_ms, limit, newest)
-        return await self.kline_rows(asked, there)
+        return await self.kline_rows(asked, await self.covering(asked))
 
     async def kline_rows(self, asked: CandlesAsked, there: Coverage) -> list[str]:
         """Return candles as JSON rows."""
@@ -121,17 +126,22 @@ class Warehouse:
         self, asked: CandlesAsked, there: Coverage, output_format: str
     ) -> tuple[bytes, Counted]:
         """Return candles in a format of ClickHouse's, and what is in it."""
-        async for query, _, is_all in self._spans(asked, there):
-            counted = await self._counted(query)
+        async for every, _, is_all in self._spans(asked, there):
+            query = _chosen(every, asked)
+            if output_format == "ArrowStream":  # it tells at no cost what is in it
+                body = await self.ask(query, output_format)
+                counted = _counted(body)
+            else:
+                counted, body = await self._counted(every), b""
             if is_all or counted.rows >= asked.limit:
-                return await self.ask(query, output_format), counted
+                return body or await self.ask(query, output_format), counted
         raise AssertionError("the last span is all there is")
 
     async def _spans(
         self, asked: CandlesAsked, there: Coverage
     ) -> AsyncIterator[tuple[Query, Coverage, bool]]:
         """Yield questions over longer and longer spans; of the last one it is said that it is."""
-        series, interval, start_ms, end_ms, limit, newest = asked
+        series, interval, start_ms, end_ms, limit, newest, *_ = asked
         low_ms = max(start_ms or 0, interval.open_ms(there.from_ms))
         high_ms = min(there.until_ms if end_ms is None else end_ms, there.until_ms)
         span_ms, is_all = (limit + 1) * interval.length_ms, False
@@ -139,7 +149,8 @@ class Warehouse:
             is_all = span_ms >= high_ms - low_ms
             first_ms = max(low_ms, high_ms - span_ms) if newest else low_ms
             last_ms = high_ms if newest else min(high_ms, low_ms + span_ms)
-            if candle_rule(series.exchange, self._empty).fills and there.from_ms:
+            carries = candle_rule(series.exchange, self._empty).fills and there.from_ms
+            if carries and not there.holds(Windows.within(interval, first_ms, last_ms)):
                 there = await self.coverage(series, interval, first_ms)
             query = any_interval.candles(
                 *(series, interval, first_ms, last_ms, limit, there),
@@ -185,6 +196,25 @@ class Warehouse:
         """Return what there is of a series."""
         body = await self.ask(any_interval.coverage(series, interval, from_ms), "TabSeparated")
         return Coverage(*map(int, body.split()))
+
+    async def covering(self, asked: CandlesAsked) -> Coverage:
+        """Return what there is of a series, as far as the question needs to know.
+
+        That a span is stored whole stays true whatever comes, so it is not asked again for a while;
+        where the span reaches further, the answer is always fresh.
+        """
+        key = asked.series, asked.interval
+        known_s, known = self._known.get(key, (0.0, Coverage()))
+        if asked.start_ms is not None and asked.end_ms is not None:
+            windows = Windows.within(asked.interval, asked.start_ms, asked.end_ms)
+            if known.holds(windows) and monotonic() < known_s + KNOWN_FOR_S:
+                return known
+        there = await self.coverage(*key)
+        self._known.pop(key, None)
+        while len(self._known) >= KNOWN_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[key] = monotonic(), there
+        return there
 
     async def objects(self, query: Query) -> list[dict[str, Any]]:
         """Return the rows of a small answer as objects."""
@@ -235,6 +265,26 @@ class Warehouse:
         if answer.is_success:
             return answer.content
         raise _failure(answer.headers, answer.text)
+
+
+def _chosen(query: Query, asked: CandlesAsked) -> Query:
+    if not asked.columns and not asked.floats:
+        return query
+    return any_interval.picked(query, asked.columns or any_interval.COLUMNS, floats=asked.floats)
+
+
+def _counted(body: bytes) -> Counted:
+    """Return what is in a table of candles."""
+    # Half a second and 40 MB, for files alone.
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    table = pa.ipc.open_stream(body).read_all()
+    times, rows = table["timestamp"], len(table)
+    if not rows:
+        return Counted(0, 0, 0, 0)
+    closed_ms = pc.max(times.filter(table["closed"])).as_py()
+    return Counted(rows, times[0].as_py(), times[-1].as_py(), closed_ms or 0)
 
 
 def _failure(headers: Mapping[str, str], text: str) -> Exception:

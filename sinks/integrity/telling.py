@@ -9,11 +9,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
 from runtime.errors import Retriable
+from runtime.follow import Follower
 from runtime.kafka import close_consumer, ensure_topics, producer_options, topic_specs
 from runtime.settings import Settings
 from schemas.integrity import IntegrityEnvelope, encode_integrity
 from schemas.klines import Gap, GapEnvelope, decode_gaps
-from schemas.topics import GAPS, INTEGRITY, symbol_key
+from schemas.recovery import Recovery, decode_progress
+from schemas.topics import GAPS, INTEGRITY, RECOVERY, symbol_key
 from sinks.integrity.judgement import Verdict
 from sinks.integrity.ranges import Missing
 from sinks.integrity.warehouse import Market, Told
@@ -36,7 +38,7 @@ class Teller:
     async def connect(cls, settings: Settings) -> "Teller":
         """Make the topics where they are missing, and connect."""
         bootstrap = settings.kafka_bootstrap
-        await ensure_topics(bootstrap, topic_specs(settings, (GAPS, INTEGRITY)))
+        await ensure_topics(bootstrap, topic_specs(settings, (GAPS, INTEGRITY, RECOVERY)))
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, **producer_options())
         try:
             await producer.start()
@@ -80,6 +82,29 @@ def row_records(market: Market, verdict: Verdict) -> Iterator[bytes]:
     for at in range(0, len(verdict.rows), ROWS_MAX):
         rows = verdict.rows[at : at + ROWS_MAX]
         yield encode_integrity(IntegrityEnvelope(market.exchange, market.channel, rows))
+
+
+async def given_up(settings: Settings) -> dict[Market, list[Told]]:
+    """Return the ids that recovery could get nowhere, as it wrote them down for good."""
+    found: dict[bytes, Recovery] = {}
+
+    def take(_topic: str, key: bytes | None, value: bytes | None) -> None:
+        found.pop(key or b"", None)
+        try:
+            progress = decode_progress(value) if value else None
+        except msgspec.MsgspecError:
+            return  # recovery counts it
+        if isinstance(progress, Recovery) and progress.state == "unrecoverable":
+            found[key or b""] = progress
+
+    topic = settings.kafka_topic_prefix + RECOVERY.name
+    async with Follower(settings.kafka_bootstrap, [topic], take) as follower:
+        await follower.ready()
+    ranges: dict[Market, list[Told]] = {}
+    for gap in found.values():
+        rows = ranges.setdefault(Market(gap.exchange, gap.channel), [])
+        rows += [Told(gap.symbol, first, last, "unrecoverable") for first, last in gap.left]
+    return ranges
 
 
 async def told_lately(settings: Settings, now_ms: int) -> dict[Market, list[tuple[Told, int]]]:

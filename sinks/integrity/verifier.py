@@ -18,7 +18,7 @@ from sinks.integrity.checking import batches, check, untold
 from sinks.integrity.judgement import Verdict
 from sinks.integrity.periods import MonthSpan
 from sinks.integrity.ranges import Missing
-from sinks.integrity.telling import Teller, told_lately
+from sinks.integrity.telling import Teller, given_up, told_lately
 from sinks.integrity.warehouse import Market, Scope, Told, Warehouse, url_of
 
 logger = structlog.get_logger(__name__)
@@ -35,6 +35,8 @@ class Outcome(NamedTuple):
     market: Market
     verdict: Verdict
     told: Sequence[Missing]
+    given_up: Sequence[Told] = ()
+    """Ranges that nobody has, as recovery named them."""
 
 
 class Verifier:
@@ -75,20 +77,27 @@ class Verifier:
         warehouse = self._warehouse
         now_ms = self._clock_ms()
         lately = await told_lately(self._settings, now_ms) if self._teller is not None else {}
+        lost = await given_up(self._settings) if self._teller is not None else None
         found = await self._in_thread(lambda: warehouse.series(scope))
         for market, symbols in sorted(found.items()):
             for batch in batches(symbols):
                 heard = lately.get(market, [])
+                given = None if lost is None else lost.get(market, [])
                 verdicts, told = await self._in_thread(
-                    partial(_checked, warehouse, market, batch, heard, now_ms, full=full)
+                    partial(_checked, warehouse, market, batch, heard, given, now_ms, full=full)
                 )
                 for verdict in verdicts:
-                    yield await self._tell(market, verdict, () if anew else told)
+                    yield await self._tell(market, verdict, told, anew=anew)
 
-    async def _tell(self, market: Market, verdict: Verdict, told: Iterable[Told]) -> Outcome:
+    async def _tell(
+        self, market: Market, verdict: Verdict, told: Sequence[Told], *, anew: bool
+    ) -> Outcome:
+        given = [
+            one for one in told if (one.symbol, one.state) == (verdict.symbol, "unrecoverable")
+        ]
         if self._teller is None:
-            return Outcome(market, verdict, ())
-        missing = untold(verdict, told)
+            return Outcome(market, verdict, (), given)
+        missing = untold(verdict, () if anew else told)
         await self._teller.tell(market, verdict, missing)
         metrics.told.labels(*market).inc(len(missing))
         if missing:
@@ -100,7 +109,7 @@ class Verifier:
                 ranges=len(missing),
                 ids=sum(gap.ids for gap in missing),
             )
-        return Outcome(market, verdict, missing)
+        return Outcome(market, verdict, missing, given)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -111,14 +120,23 @@ def _checked(
     market: Market,
     batch: dict[str, list[MonthSpan]],
     lately: Sequence[tuple[Told, int]],
+    given: Sequence[Told] | None,
     now_ms: int,
     *,
     full: bool,
 ) -> tuple[list[Verdict], list[Told]]:
     kept = [] if full else warehouse.kept(market, list(batch))
     told = known(warehouse.told(market, list(batch)), lately, now_ms)
+    if given is not None:
+        told = judged(told, given)
     until_ms = now_ms - SETTLED_AFTER_MS
     return check(warehouse, market, batch, kept, told, now_ms, until_ms), told
+
+
+def judged(told: Iterable[Told], given: Iterable[Told]) -> list[Told]:
+    """Return what was told, where only recovery gives up: a worker merely forgets."""
+    open_ = [each._replace(state="found") for each in told if each.state == "unrecoverable"]
+    return [*(each for each in told if each.state != "unrecoverable"), *open_, *given]
 
 
 def known(

@@ -21,6 +21,7 @@ from runtime.settings import Settings
 from schemas.klines import Kline, KlineEnvelope
 from schemas.topics import KLINES, KLINES_LIVE, symbol_key
 from sinks.gateway import app, feed, hub
+from tests.support.told import fits
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +85,7 @@ class Market:
                 try:
                     if (await http.get(f"http://{self.address}/health/ready")).status_code == 200:
                         return
-                except httpx.ConnectError:
+                except (httpx.ConnectError, httpx.ReadTimeout):
                     pass
                 await asyncio.sleep(0.05)
 
@@ -118,7 +119,7 @@ async def subscribe(client, *timeframes, symbol="BTCUSDT") -> dict:
 
 async def receive(client) -> dict:
     async with asyncio.timeout(10):
-        return json.loads(await client.recv())
+        return fits(json.loads(await client.recv()))
 
 
 async def test_a_client_gets_the_past_then_live_updates_closes_and_corrections(market):
@@ -279,7 +280,7 @@ async def test_a_flood_of_messages_is_slowed_down_not_answered_faster(market):
 
 async def test_the_page_and_its_files_are_served_under_a_strict_policy(market):
     async with market.gateway(), httpx.AsyncClient(base_url=f"http://{market.address}") as http:
-        page = await http.get("/")
+        page = await http.get("/", headers={"accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy

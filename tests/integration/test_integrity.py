@@ -117,7 +117,7 @@ async def look(warehouse, market: Market, symbol: str, now_ms: int = NOW_MS, **o
 
 async def keep(sink, found: Outcome) -> None:
     """Let the sink store what a run tells, as it does from the topics."""
-    market, verdict, told = found
+    market, verdict, told, _ = found
     said = [(GAPS, value) for value in gap_records(market, verdict, told)]
     said += [(INTEGRITY, value) for value in row_records(market, verdict)]
     await store(sink, *(Record(t.name, 0, n, NOW_MS, value) for n, (t, value) in enumerate(said)))
@@ -137,7 +137,7 @@ async def test_every_hole_is_named_exactly_and_told_once(sink, warehouse, market
     assert verdict.trust.to_ms == day_of(verdict.missing[0].from_ms)
     assert found.told == verdict.missing
     await keep(sink, found)
-    _, again, told = await look(warehouse, market, "HOLES", NOW_MS + 1)
+    _, again, told, _ = await look(warehouse, market, "HOLES", NOW_MS + 1)
     assert (again.missing, told) == (verdict.missing, [])
     assert (again.trust, again.gaps_count) == (verdict.trust, verdict.gaps_count)
     days = [row for row in again.rows if row.period == "day"]
@@ -162,7 +162,7 @@ async def test_what_is_recovered_moves_the_trust_point_and_what_is_given_up_does
     assert (verdict.gaps_count, verdict.unrecoverable) == (5, 5)
     assert verdict.trust.to_ms == JANUARY + (DAYS - 1) * DAY_MS  # all but the newest day
     await keep(sink, found)
-    _, fresh, _ = await look(warehouse, DENSE, "LATER", NOW_MS + 1, full=True)
+    _, fresh, *_ = await look(warehouse, DENSE, "LATER", NOW_MS + 1, full=True)
     assert (fresh.trust, fresh.gaps_count, fresh.count) == (
         verdict.trust,
         verdict.gaps_count,
@@ -191,7 +191,7 @@ async def test_trades_told_twice_are_counted_apart_from_those_missing(sink, ware
     again = [row._replace(ms=row.ms + 3) for row in rows[10:15]]  # in the day, and past a midnight
     again += [row._replace(ms=row.ms + DAY_MS) for row in rows[60:63]]
     await store(sink, batch(DENSE, "TWICE", sorted(rows + again, key=lambda row: row.ms)))
-    _, verdict, _ = await look(warehouse, DENSE, "TWICE")
+    _, verdict, *_ = await look(warehouse, DENSE, "TWICE")
     assert verdict.missing == holes(rows)
     assert (verdict.duplicates, verdict.count) == (8, len(rows) + 8)
 
@@ -206,7 +206,7 @@ async def test_ids_that_prove_nothing_are_assumed(sink, warehouse):
     assert verdict.count == len(rows)
     assert verdict.trust.to_ms == JANUARY + DAYS * DAY_MS
     await keep(sink, found)
-    _, again, _ = await look(warehouse, UNIQUE, "ASSUMED", NOW_MS + 1)
+    _, again, _, *_ = await look(warehouse, UNIQUE, "ASSUMED", NOW_MS + 1)
     assert [(row.period, row.count) for row in again.rows] == [("month", len(march))]
 
 
@@ -218,5 +218,5 @@ async def test_trades_in_any_order_are_judged_as_by_looking_at_every_id(sink, wa
         rows = [row for row in whole if pick.random() > 0.02]
         rows = [row._replace(ms=row.ms + pick.choice((0, 0, 0, 2 * STEP_MS))) for row in rows]
         await store(sink, batch(market, f"ANY{n}", rows))
-        _, verdict, _ = await look(warehouse, market, f"ANY{n}")
+        _, verdict, *_ = await look(warehouse, market, f"ANY{n}")
         assert sorted(verdict.missing) == holes(rows)

@@ -24,7 +24,7 @@ from schemas.topics import GAPS, INTEGRITY, TRADES, symbol_key
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
 from sinks.integrity.periods import DAY_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(240)]
 
 JANUARY = 1_704_067_200_000  # 2024-01-01
 SYMBOLS = [f"S{n:02}USDT" for n in range(34)]  # three batches

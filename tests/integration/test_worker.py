@@ -38,6 +38,7 @@ from runtime.servers.kafka import EmbeddedKafka
 from runtime.settings import Settings
 from runtime.supervisor import Supervisor
 from schemas.dead_letters import decode_dead_letter
+from schemas.intervals import Interval
 from schemas.klines import decode_klines
 from schemas.topics import DEAD_LETTERS, KLINES, TRADES
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
@@ -239,7 +240,7 @@ async def test_open_candles_of_quiet_symbols_close_by_the_clock_after_a_restart(
         await workers.start()
         ledger = await settled(settings, {("binance", "spot", "S"): {T(1, now_ms, 5, 7, 1)}})
         ((candle, row),) = ledger.final.items()
-        assert candle == ("binance", "spot", "S", 10_000, now_ms - now_ms % 10_000)
+        assert candle == ("binance", "spot", "S", Interval(10_000), now_ms - now_ms % 10_000)
         assert (row.rev, row.closed, row.quality) == (0, True, "assumed")
         assert time.time_ns() // 1_000_000 >= row.timestamp + 10_000
 

@@ -78,6 +78,7 @@ def test_every_part_of_the_system_is_there():
         ("recover",),
         ("gateway",),
         ("integrity",),
+        ("alerts", "run"),
         ("sink", "clickhouse"),
         ("sink", "redis"),
     }

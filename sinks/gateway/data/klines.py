@@ -1,12 +1,13 @@
 """``/api/v1/data/klines/{symbol}``: candles of any interval, as JSON or as a file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from runtime.settings import Settings
+from schemas.clickhouse.any_interval import COLUMNS
 from sinks.gateway.data import asked
 from sinks.gateway.data.answer import (
     CLICKHOUSE_FORMATS,
@@ -40,6 +41,7 @@ class _Row(msgspec.Struct):
     closed: bool
 
 
+_ALWAYS = ("timestamp", "closed")
 _row = msgspec.json.Decoder(_Row).decode
 
 
@@ -65,6 +67,13 @@ def build_klines(warehouse: Warehouse, symbols: Symbols, settings: Settings) -> 
         closed: Annotated[bool, Query(description="Without the candle that still runs.")] = False,
         cursor: Page = None,
         format: Wanted = None,  # noqa: A002 - what clients write
+        columns: Annotated[
+            str | None,
+            Query(max_length=400, examples=["close,volume"], description="Of a file: only these."),
+        ] = None,
+        numbers: Annotated[
+            Literal["decimal", "float"], Query(description="Of a file: exact, or binary.")
+        ] = "decimal",
     ) -> Response:
         """Return candles that open in [start, end), oldest first.
 
@@ -82,9 +91,10 @@ def build_klines(warehouse: Warehouse, symbols: Symbols, settings: Settings) -> 
         question = CandlesAsked(
             series, interval, *_span(span, page), asked.limit_of(limit, default, most),
             newest=page.newest if page else span[0] is None,
+            columns=_columns(columns, kind), floats=numbers == "float",
         )  # fmt: skip
         try:
-            there = await warehouse.coverage(series, interval)
+            there = await warehouse.covering(question)
             if not there.from_ms:
                 await symbols.check(series)
             if closed:
@@ -100,6 +110,19 @@ def build_klines(warehouse: Warehouse, symbols: Symbols, settings: Settings) -> 
         return file_answer(f"{symbol}-{interval.text}", body, kind, onward)
 
     return router
+
+
+def _columns(said: str | None, kind: asked.Format) -> tuple[str, ...]:
+    """Return the columns of a file; when a candle opens and whether it is closed always come."""
+    if said is None:
+        return ()
+    chosen = [name.strip() for name in said.split(",") if name.strip()]
+    for name in chosen:
+        if name not in COLUMNS:
+            asked.refuse(f"there is no column {name!r}", COLUMNS)
+    if kind == "json":
+        asked.refuse("columns can be chosen of files only: format=arrow, csv or parquet")
+    return ("timestamp", *dict.fromkeys(n for n in chosen if n not in _ALWAYS), "closed")
 
 
 def _span(

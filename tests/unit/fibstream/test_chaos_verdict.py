@@ -129,6 +129,18 @@ def test_a_new_content_after_a_later_revision_goes_back(older):
     assert "went back" in verdict.differences[0]
 
 
+@pytest.mark.parametrize(("said_ms", "found"), [(99, {}), (100, {"duplicated": 1})])
+def test_what_was_said_before_a_later_revision_and_held_meanwhile_is_overtaken(said_ms, found):
+    late = TOLD | {"rev": TOLD["rev"] - 1, "trade_count": 0}
+    held = told()
+    held.take_klines(
+        [record(0, TOLD)._replace(said_ms=100), record(1, late)._replace(said_ms=said_ms)]
+    )
+    verdict = judge(truth(), held)
+    assert counts(verdict) == found
+    assert verdict.overtaken == (not found)
+
+
 def test_a_candle_without_a_trade_is_too_much():
     verdict = judge(truth(), told(TOLD, TOLD | {"timestamp": 9_000}))
     assert counts(verdict) == {"duplicated": 1}

@@ -21,8 +21,12 @@ def told(first: int, last: int, state: str) -> bytes:
     return msgjson.encode(GapEnvelope("binance", "linear", [gap]))
 
 
-def stream(state: str, kind: str = "trades", symbol: str = "BTCUSDT") -> bytes:
-    gap = StreamGap(symbol=symbol, kind=kind, reason="silent", state=state, from_ms=7)
+def stream(
+    state: str, kind: str = "trades", symbol: str = "BTCUSDT", *, from_ms: int = 7, to_ms: int = 0
+) -> bytes:
+    gap = StreamGap(
+        symbol=symbol, kind=kind, reason="silent", state=state, from_ms=from_ms, to_ms=to_ms
+    )
     return msgjson.encode(StreamGapEnvelope("binance", "linear", [gap]))
 
 
@@ -46,6 +50,25 @@ def test_a_silent_stream_of_trades_is_a_gap_until_it_delivers_again() -> None:
     assert gaps.take(stream("found")) == [MARKET]
     assert gaps.status(MARKET).data_quality == "gap"
     assert gaps.take(stream("recovered")) == [MARKET]
+    assert gaps.status(MARKET) == WHOLE
+
+
+@pytest.mark.parametrize("state", ["recovered", "unrecoverable"])
+def test_what_is_said_later_of_an_older_span_leaves_the_open_one(state) -> None:
+    gaps = Gaps()
+    gaps.take(stream("found", from_ms=7))
+    assert gaps.take(stream("recovered", from_ms=7, to_ms=9)) == [MARKET]
+    assert gaps.take(stream("found", from_ms=20)) == [MARKET]
+    assert gaps.take(stream(state, from_ms=7, to_ms=9)) == []
+    assert gaps.status(MARKET).data_quality == "gap"
+    assert gaps.take(stream("recovered", from_ms=20, to_ms=21)) == [MARKET]
+
+
+def test_a_span_that_a_killed_ingestor_left_open_ends_with_its_successors() -> None:
+    gaps = Gaps()
+    gaps.take(stream("found", from_ms=7))
+    assert gaps.take(stream("found", from_ms=12)) == []  # nobody streamed since
+    assert gaps.take(stream("recovered", from_ms=12, to_ms=20)) == [MARKET]
     assert gaps.status(MARKET) == WHOLE
 
 

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from ingest.recovery.gaps import OpenGaps
-from ingest.recovery.telling import told
+from ingest.recovery.telling import recompute_asked, told
 from schemas.klines import Gap, GapEnvelope, StreamGap, StreamGapEnvelope, decode_gaps
+from schemas.recompute import Recompute, decode_recompute
 from schemas.recovery import Recovery
 
 T0 = 1_700_000_000_000
@@ -102,11 +103,19 @@ def test_what_was_given_up_is_never_tried_again(gaps):
         assert left(fold) == [(7, 7), (10, 12)]
 
 
-def test_a_gap_that_the_engine_gave_up_may_be_found_again_by_verify(gaps):
+def test_only_what_recovery_itself_wrote_down_is_given_up(gaps):
     take(gaps, row("found", 5, 9), row("unrecoverable", 5, 9, rev=11))
-    assert left(gaps) == []
-    take(gaps, row("found", 5, 9, rev=80))
     assert left(gaps) == [(5, 9)]
+    gaps.learn(progress(gaps, state="unrecoverable"))
+    take(gaps, row("unrecoverable", 5, 9, rev=12))
+    assert left(gaps) == []
+
+
+def test_the_candles_of_a_gap_are_asked_for_as_of_the_last_trade_published_for_it(gaps):
+    take(gaps, row("found", 5, 9))
+    asked = decode_recompute(recompute_asked(progress(gaps, rev=33), "dense"))
+    assert (asked.exchange, asked.channel) == ("binance", "linear")
+    assert asked.data == [Recompute("BTCUSDT", T0, T0 + 9, 33)]
 
 
 def test_a_gap_that_still_moves_is_left_alone_until_recovery_has_begun_with_it(gaps):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from schemas.clickhouse.any_interval import Coverage, candles, coverage, stored
+from schemas.clickhouse.any_interval import Coverage, candles, coverage, picked, stored
 from schemas.clickhouse.pieces import Series, Windows
 from schemas.intervals import DAY_MS, HOUR_MS, MINUTE_MS, parse_interval
 
@@ -96,4 +96,24 @@ def test_what_is_stored_between_two_questions_is_not_counted_twice() -> None:
     there = MINUTES._replace(stored_from_ms=NOW_MS - DAY_MS, stored_until_ms=NOW_MS - HOUR_MS)
     sql = candles(SERIES, parse_interval("1h"), 0, NOW_MS + DAY_MS, 9, there).sql
     ends = re.findall(r"open_time < fromUnixTimestamp64Milli\(toInt64\((\d+)\)\)", sql)
-    assert {int(end) for end in ends} == {there.stored_until_ms, there.minutes_until_ms}
+    last = there.stored_from_ms, there.stored_until_ms, there.minutes_until_ms
+    assert {int(end) for end in ends} == set(last)
+
+
+def test_windows_that_are_stored_are_read_and_nothing_else() -> None:
+    hour, start_ms = parse_interval("1h"), NOW_MS - DAY_MS
+    there = MINUTES._replace(stored_from_ms=start_ms, stored_until_ms=NOW_MS, stored_windows=24)
+    span = (start_ms, NOW_MS, 99)
+    assert candles(SERIES, hour, *span, there) == stored(SERIES, hour, *span)
+    with_hole = candles(SERIES, hour, *span, there._replace(stored_windows=23)).sql
+    assert sources(with_hole) == ["klines", "klines"]
+    assert "holes" in with_hole
+    # The running candle is made of minutes after the last stored one, and of no other minutes.
+    running = candles(SERIES, hour, start_ms, NOW_MS + HOUR_MS, 99, there).sql
+    assert "holes" not in running
+
+
+def test_chosen_columns_come_in_their_order_and_as_floats_where_asked() -> None:
+    query = picked(stored(SERIES, parse_interval("1h"), 0, NOW_MS, 9), ("timestamp", "close"), True)
+    assert query.sql.startswith("SELECT timestamp, toFloat64(close) AS close FROM (")
+    assert query.parameters == SERIES.bound()

@@ -26,7 +26,7 @@ def test_an_unknown_sink_is_named_with_those_that_exist() -> None:
 def test_every_module_that_is_a_sink_is_registered() -> None:
     folder = Path(sys.modules["sinks"].__file__).parent
     shared = {"__init__", "app", "base", "gateway", "kafka_log", "knobs", "metrics", "tail"}
-    shared |= {"integrity", "topics", "worker"}
+    shared |= {"alerts", "integrity", "topics", "worker"}
     names = {p.stem for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert {"file" if name == "files" else name for name in names - shared} == set(SINKS)
 

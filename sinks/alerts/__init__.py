@@ -1,0 +1,1 @@
+"""Alerts: rules over topics, judged by a pure machine, delivered once per crossing."""
