@@ -249,7 +249,8 @@ async def _raw_client(market: Market, receive_bytes: int) -> socket.socket:
     peer.settimeout(20)
     await asyncio.to_thread(peer.connect, ("127.0.0.1", market.settings.websocket_port))
     peer.sendall(
-        b"GET /?stats=false HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET /?stats=false HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     assert b"101" in await asyncio.to_thread(peer.recv, 1_024)
