@@ -28,8 +28,8 @@ chaos: $(INSTALLED)  ## Kill, freeze and cut off workers and their broker, judge
 run: $(INSTALLED)  ## Run everything on this machine, from the exchange in the settings
 	@$(BIN)/fibstream up $(ARGS)
 
-test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills; three at a time
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(INSTALLED)  ## Run every test: unit, real servers, browser, kills; four at a time
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(INSTALLED)  ## Run the unit tests only: no network, seconds
 	$(BIN)/pytest tests/unit $(ARGS)

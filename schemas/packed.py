@@ -61,7 +61,7 @@ def lists_of(batch: PackedBatch) -> Lists:
         total += n
     for column in lists[1:]:
         if column is not None and (column.__class__ is not list or len(column) != total):
-            raise UnreadableBatch(f"a column is no list of {total} numbers")
+            raise UnreadableBatch(f"columns of different length: not {total} numbers each")
     if len({group.symbol for group in groups}) != len(groups):
         raise UnreadableBatch("a symbol has two groups")
     if batch.from_ms + max(lists.ts) > _MS_MAX:

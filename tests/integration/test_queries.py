@@ -14,7 +14,7 @@ from sinks.clickhouse import TABLES
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.query import Queries
 from sinks.clickhouse.store import insert
-from tests.support.history import DAY_MS, HOUR_MS, MISSING, SYMBOLS, History, Row
+from tests.support.told_day import DAY_MS, HOUR_MS, MISSING, SYMBOLS, History, Row
 
 pytestmark = pytest.mark.integration
 

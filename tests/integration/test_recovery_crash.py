@@ -110,6 +110,7 @@ async def run_backfill(settings, folder, *more: str, symbols: str = "BTCUSDT") -
     return process.returncode, json.loads(lines[-1]) if lines else {"error": error.decode()}
 
 
+@pytest.mark.soak
 async def test_a_backfill_that_is_killed_goes_on_and_ends_with_a_summary(
     kafka_bootstrap, topic_prefix, tmp_path
 ) -> None:

@@ -19,7 +19,9 @@ def short_overlaps(monkeypatch) -> None:
     monkeypatch.setattr(feed, "OVERLAP_S", 0.3)
 
 
-@pytest.mark.parametrize("exchange", ["binance", "bybit"])  # ids without holes, ids of any kind
+@pytest.mark.parametrize(  # ids without holes, ids of any kind
+    "exchange", ["binance", pytest.param("bybit", marks=pytest.mark.soak)]
+)
 async def test_twenty_rotations_lose_and_double_no_trade(exchange: str) -> None:
     report = await measure(load_settings(), exchange, "trades", LOAD)
     assert report["rotations"] >= LOAD.rotations
@@ -45,7 +47,9 @@ async def test_a_successor_that_is_not_waited_for_loses_trades(monkeypatch) -> N
     assert report["ok"] is False
 
 
-@pytest.mark.parametrize("exchange", ["binance", "bybit"])  # snapshots by REST, by subscription
+@pytest.mark.parametrize(  # snapshots by REST, by subscription
+    "exchange", [pytest.param("binance", marks=pytest.mark.soak), "bybit"]
+)
 async def test_books_go_on_over_a_rotation(exchange: str) -> None:
     load = Load(rotations=6, trades_per_s=300, lifetime_s=0.6)
     report = await measure(load_settings(), exchange, "books", load)
