@@ -157,6 +157,7 @@ class Worker:
     async def give_way(self) -> None:
         """Let others have their turn; where outputs leave slowly, wait until they have left."""
         if time.monotonic() - self._beaten_s > BEAT_LATE_S:
+            self._stop_unfit()  # as in the pulse
             await self._beat()
         else:
             await asyncio.sleep(0)

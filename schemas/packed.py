@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.numbers import INT64_MAX
 from schemas.trades import (
     PACKED_ID_MAX,
     PACKED_MAX,
     SIDES,
+    SPAN_MAX,
     PackedBatch,
     PackedSymbol,
     Side,
@@ -83,6 +83,9 @@ class Columns:
         self.batch = batch
         groups = batch.symbols
         is_listed = batch.ts.__class__ is list
+        columns = (batch.ts, batch.price, batch.qty, batch.side, batch.last)
+        if len({each.__class__ for each in columns if each is not None}) > 1:
+            raise UnreadableBatch("columns are lists or base64, all alike")
         if is_listed:
             lists_of(batch)
         elif len({group.symbol for group in groups}) != len(groups):
@@ -96,26 +99,23 @@ class Columns:
         self.side = _column("side", batch.side, total)
         self.last = None if batch.last is None else _column("last", batch.last, total)
         if not is_listed:
-            self._check(counts)
+            self._check()
 
-    def _check(self, counts: Sequence[int]) -> None:
-        groups = self.batch.symbols
+    def _check(self) -> None:
         if self.ts.min() < 0 or self.ts.max() > _MS_MAX:
             raise UnreadableBatch("a time is none")
         if not (np.abs(self.side) == 1).all():
             raise UnreadableBatch("a side is neither 1 nor -1")
         if self.last is None:
             return
-        first = [group.first for group in groups]
-        if None in first:
+        if None in [group.first for group in self.batch.symbols]:
             raise UnreadableBatch("first and last come together")
-        steps = np.diff(self.last, prepend=-1)
         starts = self.starts[:-1]
+        if self.last.min() < 0 or self.last.max() > SPAN_MAX:
+            raise UnreadableBatch("an aggregate holds no trade, or too many")
+        steps = np.diff(self.last, prepend=-1)
         steps[starts] = self.last[starts] + 1
-        ends = self.last[np.cumsum(counts) - 1].tolist()
-        if steps.min() < 1 or any(
-            (f or 0) + e > INT64_MAX for f, e in zip(first, ends, strict=True)
-        ):
+        if steps.min() < 1:
             raise UnreadableBatch("every aggregate holds a trade")
 
     def trades(self, at: int) -> SymbolTrades:
@@ -229,10 +229,10 @@ def _is_run(group: SymbolTrades) -> bool:
         return False
     if first is None or last is None:
         return first is last
+    if not 0 <= first[0] <= last[-1] <= PACKED_ID_MAX or last[-1] - first[0] > SPAN_MAX:
+        return False
     follows = len(ids) == 1 or first[1:] == [id_ + 1 for id_ in last[:-1]]
-    return (
-        follows and 0 <= first[0] <= last[-1] <= PACKED_ID_MAX and all(map(int.__le__, first, last))
-    )
+    return follows and all(map(int.__le__, first, last))
 
 
 def _are_near(ids: list[int]) -> bool:

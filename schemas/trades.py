@@ -29,6 +29,8 @@ PACKED_MAX = 1 << 20  # trades of a packed record
 PACKED_ID_MAX = (1 << 62) - 1  # two of them fit 64 bits together
 PackedId = Annotated[int, Meta(ge=0, le=PACKED_ID_MAX)]
 Side = Literal[1, -1]
+SPAN_MAX = 1 << 40  # trades that the aggregates of a group may hold together
+Span = Annotated[int, Meta(ge=0, le=SPAN_MAX)]
 Scale = Annotated[int, Meta(ge=0, le=SCALE_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=9_999_999_999_999)]  # until 2286; microseconds do not fit
 ExchangeName = Annotated[str, Meta(pattern="^[a-z0-9_-]+$")]  # a part of keys, and of JSON text
@@ -161,7 +163,7 @@ class PackedBatch(msgspec.Struct, omit_defaults=True, gc=False, tag_field="v", t
     price: list[Int64] | bytes
     qty: list[Int64] | bytes
     side: list[Side] | bytes
-    last: list[PackedId] | bytes | None = None
+    last: list[Span] | bytes | None = None
     """Where the venue aggregates: the last trade id inside each aggregate."""
 
 
@@ -234,9 +236,11 @@ def _check_columns(group: SymbolTrades) -> None:
         raise UnreadableBatch(f"{group.symbol}: columns of different length")
     if not SIDES.issuperset(sides):
         raise UnreadableBatch(f"{group.symbol}: a side is neither 1 nor -1")
-    if first is not None or last is not None:  # noqa: SIM102 - most venues stop here
+    if first is not None or last is not None:
         if first is None or last is None or not len(first) == len(last) == n:
             raise UnreadableBatch(f"{group.symbol}: first and last come together, a pair each")
+        if any(map(gt, first, last)) or sum(last) - sum(first) > SPAN_MAX:
+            raise UnreadableBatch(f"{group.symbol}: an aggregate holds no trade, or too many")
 
 
 def _check_ids(group: SymbolTrades) -> None:
@@ -245,7 +249,7 @@ def _check_ids(group: SymbolTrades) -> None:
     if uid is not None and len(uid) != len(group):
         raise UnreadableBatch(f"{group.symbol}: columns of different length")
     if group.ids == "range":
-        if first is None or last is None or any(map(gt, first, last)):
+        if first is None or last is None:
             raise UnreadableBatch(f"{group.symbol}: every range of ids needs a first and a last")
     elif group.ids == "unique" and uid is not None and not ("" not in uid and _differ(uid)):
         raise UnreadableBatch(f"{group.symbol}: a uid is empty, or there twice")

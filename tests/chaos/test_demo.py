@@ -40,6 +40,7 @@ async def test_every_candle_of_a_demo_equals_the_exchanges_own(tmp_path: Path) -
     assert report["close_delay_ms"]["p50"] is not None
 
 
+@pytest.mark.soak
 async def test_kill_9_of_worker_sink_and_ingestor_leaves_every_candle_right(tmp_path: Path) -> None:
     kills = [("process", 5), ("sink-clickhouse", 15), ("sink-redis", 18), ("ingest", 24)]
     arguments = [text for name, at_s in kills for text in ("--kill", f"{name}@{at_s}")]
@@ -50,6 +51,7 @@ async def test_kill_9_of_worker_sink_and_ingestor_leaves_every_candle_right(tmp_
     assert report["trades_missing_named"] > 0, "the ingestor's dead time must be named"
 
 
+@pytest.mark.soak
 async def test_interrupting_a_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -1,5 +1,6 @@
 """Packed records fold into the same candles as their trades one by one."""
 
+import struct
 from fractions import Fraction
 
 import msgspec
@@ -169,6 +170,9 @@ def test_numbers_whose_sums_could_overflow_are_folded_one_by_one() -> None:
         ("side", b"\x01\x00\x00\x00" * 2),
         ("qty", b"\x00" * 24),
         ("last", b"\x00" * 8),
+        ("price", [1, 2]),
+        ("last", [1, 3]),
+        ("last", struct.pack("<2q", 2**62, -(2**63))),
         ("from_ms", 9_999_999_999_999),
     ],
 )
@@ -189,7 +193,8 @@ def test_a_damaged_record_is_refused_whole(field, value) -> None:
         ("qty", [1, 2, 3]),
         ("last", [3, 3]),
         ("last", [-1, 3]),
-        ("last", [1, 2**63 - 1]),
+        ("last", [1, 2**41]),
+        ("price", []),
         ("from_ms", 9_999_999_999_999),
     ],
 )

@@ -239,6 +239,13 @@ def test_every_rule_of_ids_is_decoded_as_it_was_encoded(changes):
     assert spelt_out(decode_batch(encode_batch(batch))) == spelt_out(batch)
 
 
+@pytest.mark.parametrize(
+    "span", [{"first": [5, 6, 7], "last": [4, 6, 7]}, {"first": [0, 1, 2], "last": [0, 1, 2**41]}]
+)
+def test_an_aggregate_of_no_trade_or_of_too_many_is_refused(span):
+    assert "no trade, or too many" in refusal(record(**span))
+
+
 @pytest.mark.parametrize("side", [0, 2, [1, 0, 1]])
 def test_a_side_that_is_none_is_refused(side):
     assert "neither 1 nor -1" in refusal(record(side=side))
