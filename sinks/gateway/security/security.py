@@ -99,7 +99,7 @@ class Security:
             admission=admission,
             seats=Seats(self._policy.seats),
             sessions=self._sessions,
-            audit=Audit(self._log.append),
+            audit=Audit(self._log.audit),
         )
         if not self._policy.origins:
             return [guard]
