@@ -17,8 +17,9 @@ from processors.recompute.plan import Asked, coalesced
 from processors.recompute.recomputation import Judged, recompute
 from processors.recompute.requests import Batch, Requests, sorted_error
 from processors.recompute.rows import envelopes
-from processors.recompute.warehouse import TooTangled, Warehouse, url_of
+from processors.recompute.warehouse import TooTangled, Warehouse
 from runtime import ready
+from runtime.clickhouse import url_of
 from runtime.errors import Poison, Retriable
 from runtime.kafka import ensure_topics, producer_options, topic_specs, wait_for_broker
 from runtime.settings import Settings

@@ -7,48 +7,27 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from processors.engine.ids import Missing
 from processors.recompute.candles import Before, Began, Candle
 from processors.recompute.ids import refused
 from processors.recompute.plan import Asked
-from runtime.errors import Misconfigured, Retriable
-from runtime.settings import Settings
+from runtime.clickhouse import connected, sorted_error
 from schemas.clickhouse import candles as sql
 from schemas.intervals import SECOND_MS, Interval
 
-URL = "STREAMER_CLICKHOUSE_URL"
-EMBEDDED_DATABASE = "market"
-CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 60
 RETRY_AFTER_S = 1.0
 # Neighbours by id are sought among those by time; a venue's time may step back so far.
 MARGIN_MS = 10 * SECOND_MS
 OVERLAPS_MAX = 10_000  # trades of one query: each is named in the next one
 KNOWN_SYMBOLS_MAX = 10_000
-# Too busy, out of time or memory, restarting; and whatever did not come from the engine at all.
-# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-AWAY = {None, 159, 160, 202, 203, 209, 210, 236, 241, 279, 394, 425, 439, 999}
 _UNITS = Decimal(10) ** sql.SCALE
 
 
 class TooTangled(ValueError):  # noqa: N818 - reads as the claim it makes
     """So many trades overlap in so short a time that nobody can say which of them count."""
-
-
-def url_of(settings: Settings) -> str:
-    """Return where the warehouse answers; raise Misconfigured where that is not said."""
-    if settings.clickhouse_url:
-        return settings.clickhouse_url
-    if not settings.clickhouse_http_port:
-        raise Misconfigured(
-            URL,
-            "is not set, and STREAMER_CLICKHOUSE_HTTP_PORT does not tell where the sink answers",
-            remedy="Set one of them, or run `fibstream up` for everything.",
-        )
-    return f"http://{settings.clickhouse_http_host}:{settings.clickhouse_http_port}/{EMBEDDED_DATABASE}"
 
 
 class Warehouse:
@@ -61,19 +40,7 @@ class Warehouse:
     @classmethod
     def connect(cls, url: str) -> "Warehouse":
         """Return the warehouse behind a URL; raise Retriable, or Misconfigured for a bad URL."""
-        try:
-            client = clickhouse_connect.get_client(
-                dsn=url,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                send_receive_timeout=ANSWER_TIMEOUT_S,
-                query_retries=0,
-                autogenerate_session_id=False,
-            )
-        except ClickHouseError as e:
-            raise _sorted(e) from e
-        except ValueError as e:
-            remedy = "Write http://user:password@host:8123/database."
-            raise Misconfigured(URL, f"it is not a URL: {e}", remedy=remedy) from e
+        client = connected(url, answer_within_s=ANSWER_TIMEOUT_S, retry_after_s=RETRY_AFTER_S)
         return cls(client)
 
     def close(self) -> None:
@@ -191,11 +158,5 @@ class Warehouse:
                 text, parameters=named | parameters
             ).result_rows
         except ClickHouseError as e:
-            raise _sorted(e) from e
+            raise sorted_error(e, RETRY_AFTER_S) from e
         return rows
-
-
-def _sorted(e: ClickHouseError) -> Exception:
-    if getattr(e, "code", None) in AWAY:
-        return Retriable(f"ClickHouse: {e}", retry_after_s=RETRY_AFTER_S)
-    return e

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import structlog
 
 from runtime import ready
+from runtime.clickhouse import url_of
 from runtime.errors import Retriable
 from runtime.kafka import wait_for_broker
 from runtime.settings import Settings
 from sinks.integrity import metrics
 from sinks.integrity.periods import DAY_MS
 from sinks.integrity.verifier import Outcome, Verifier
-from sinks.integrity.warehouse import Market, Scope, url_of
+from sinks.integrity.warehouse import Market, Scope
 
 logger = structlog.get_logger(__name__)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self, TypeVar
 
 import structlog
 
+from runtime.clickhouse import url_of
 from runtime.settings import Settings
 from sinks.integrity import metrics
 from sinks.integrity.checking import batches, check, untold
@@ -19,7 +20,7 @@ from sinks.integrity.judgement import Verdict
 from sinks.integrity.periods import MonthSpan
 from sinks.integrity.ranges import Missing
 from sinks.integrity.telling import Teller, given_up, told_lately
-from sinks.integrity.warehouse import Market, Scope, Told, Warehouse, url_of
+from sinks.integrity.warehouse import Market, Scope, Told, Warehouse
 
 logger = structlog.get_logger(__name__)
 

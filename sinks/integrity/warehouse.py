@@ -6,11 +6,10 @@ One query at a time with few threads: what people ask goes first.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from runtime.errors import Misconfigured, Retriable
-from runtime.settings import Settings
+from runtime.clickhouse import CONNECT_TIMEOUT_S, URL, connected, sorted_error
+from runtime.errors import Misconfigured
 from schemas.integrity import Checked, Period, id_rule
 from schemas.trades import Channel, IdRule
 from sinks.integrity import sql
@@ -18,9 +17,6 @@ from sinks.integrity.judgement import Sorted
 from sinks.integrity.periods import MonthSpan, Span, Tally
 from sinks.integrity.ranges import Missing
 
-URL = "STREAMER_CLICKHOUSE_URL"
-EMBEDDED_DATABASE = "market"
-CONNECT_TIMEOUT_S = 5
 QUERY_WITHIN_S = 120
 RETRY_AFTER_S = 5.0
 LIMITS = {
@@ -29,9 +25,6 @@ LIMITS = {
     "max_execution_time": QUERY_WITHIN_S,
 }
 TOLD_MAX = 200_000  # ranges of one batch of symbols
-# Too busy, out of time or memory, restarting; and whatever did not come from the engine at all.
-# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-AWAY = {None, 159, 160, 202, 203, 209, 210, 236, 241, 279, 394, 425, 439, 999}
 NO_TABLE = {60, 81}
 
 
@@ -64,19 +57,6 @@ class Told(NamedTuple):
     state: str
 
 
-def url_of(settings: Settings) -> str:
-    """Return where the warehouse answers; raise Misconfigured where that is not said."""
-    if settings.clickhouse_url:
-        return settings.clickhouse_url
-    if not settings.clickhouse_http_port:
-        raise Misconfigured(
-            URL,
-            "is not set, and STREAMER_CLICKHOUSE_HTTP_PORT does not tell where the sink answers",
-            remedy="Set one of them, or run `fibstream up` for everything.",
-        )
-    return f"http://{settings.clickhouse_http_host}:{settings.clickhouse_http_port}/{EMBEDDED_DATABASE}"
-
-
 class Warehouse:
     """One client; one call at a time. Every method raises Retriable while the engine is away."""
 
@@ -90,18 +70,13 @@ class Warehouse:
     def connect(cls, url: str) -> "Warehouse":
         """Return the warehouse behind a URL; raise Retriable, or Misconfigured for a bad URL."""
         try:
-            client = clickhouse_connect.get_client(
-                dsn=url,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                send_receive_timeout=QUERY_WITHIN_S + CONNECT_TIMEOUT_S,
-                query_retries=0,
-                autogenerate_session_id=False,
+            client = connected(
+                url,
+                answer_within_s=QUERY_WITHIN_S + CONNECT_TIMEOUT_S,
+                retry_after_s=RETRY_AFTER_S,
             )
         except ClickHouseError as e:
             raise _sorted(e) from e
-        except ValueError as e:
-            remedy = "Write http://user:password@host:8123/database."
-            raise Misconfigured(URL, f"it is not a URL: {e}", remedy=remedy) from e
         return cls(client)
 
     def close(self) -> None:
@@ -164,13 +139,10 @@ class Warehouse:
 
 
 def _sorted(e: ClickHouseError) -> Exception:
-    code = getattr(e, "code", None)
-    if code in NO_TABLE:
+    if getattr(e, "code", None) in NO_TABLE:
         return Misconfigured(
             URL,
             f"the database has not all tables of this version: {e}",
             remedy="Run `fibstream migrate`, or start the ClickHouse sink once.",
         )
-    if code in AWAY:
-        return Retriable(f"ClickHouse: {e}", retry_after_s=RETRY_AFTER_S)
-    return e
+    return sorted_error(e, RETRY_AFTER_S)
