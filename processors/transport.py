@@ -19,6 +19,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from runtime.fetch_session import use_fetch_sessions
+
 # An event is folded without a pause: these bound how long the loop waits, and what a queue holds.
 EVENT_RECORDS_MAX = 500
 EVENT_BYTES_MAX = 1 << 20
@@ -171,6 +173,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Make void what was fetched, then let the app know."""
         self.moves.update(revoked)
         await super().on_partitions_revoked(revoked)
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        use_fetch_sessions(self._ensure_consumer())
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka import errors as kafka_errors
 
 from runtime.errors import Retriable
+from runtime.fetch_session import use_fetch_sessions
 from runtime.kafka import METADATA_MAX_AGE_MS, close_consumer, producer_options
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter, encode_dead_letter
@@ -27,6 +28,9 @@ POLL_MS = 200  # how long a quiet log keeps the loop from noticing the stop even
 # A broker keeps an idle fetch open for this long, and partitions drained meanwhile wait for it.
 FETCH_WAIT_MS_MIN = 20
 FETCH_WAIT_MS_MAX = 100
+# Who gathers for a while anyway need not be woken for every record: each fetch costs this process,
+# and more the broker, whatever it brings.
+GATHERED_BYTES_MIN = 64 << 10
 PARTITION_FETCH_BYTES_MAX = 2 << 20
 SESSION_TIMEOUT_MS = 6_000  # the least a broker allows: after kill -9 the group waits this long
 LAG_INTERVAL_S = 1.0
@@ -52,6 +56,7 @@ class KafkaLog:
             auto_offset_reset="earliest",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             fetch_max_wait_ms=min(max(sink.limits.linger_ms, FETCH_WAIT_MS_MIN), FETCH_WAIT_MS_MAX),
+            fetch_min_bytes=GATHERED_BYTES_MIN if sink.limits.linger_ms else 1,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
@@ -66,6 +71,7 @@ class KafkaLog:
         """Join the group and return once partitions are assigned (none is an assignment too)."""
         await self._producer.start()
         await self._consumer.start()
+        use_fetch_sessions(self._consumer)
         listener = _Listener(self._on_assigned)
         self._consumer.subscribe(list(self._topics), listener=listener)
         await listener.assigned.wait()

@@ -117,6 +117,10 @@ class SeenIds:
             missing += self.lost
         return missing
 
+    def may_have_lost(self, ms: int) -> bool:
+        """Say whether a trade then that counts as a repeat may be of a range that was forgotten."""
+        return self.lost > 0 and self.lost_from_ms <= ms <= self.lost_to_ms
+
     def _open(self, first: int, last: int, ms: int, other_ms: int) -> Missing | None:
         if last < first:
             return None

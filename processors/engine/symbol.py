@@ -286,6 +286,8 @@ class SymbolCandles(Windows):
             is_new, opened, shrunk = next(admissions)
             if not is_new:
                 self.duplicates += 1
+                if source != "live" and seen.may_have_lost(ms):
+                    self._ask_recompute(ms, ms, offset)
                 continue
             if opened is not None:
                 self._open_gap(opened, offset)

@@ -380,3 +380,28 @@ def test_a_venue_that_changes_its_rule_of_ids_begins_again() -> None:
     assert before["klines-live"] != due["klines-live"]
     closed = {k.timestamp - BASE_MS: (k.quality, k.rev) for k in due["klines"]}
     assert closed == {0: ("gap", rev), 1_000: ("gap", rev)}
+
+
+def test_a_recovered_trade_of_a_range_that_was_forgotten_is_asked_for(monkeypatch) -> None:
+    monkeypatch.setattr(ids, "MISSING_RANGES_MAX", 2)
+    fold = Fold()
+    fold.take(trades((1, 0, 1, 1, 1), (3, 3_000, 1, 1, 1), (5, 6_000, 1, 1, 1)))
+    fold.take(trades((7, 9_000, 1, 1, 1), (8, 60_000, 1, 1, 1)))
+    fold.outputs()
+    offset = fold.take(trades((2, 1_500, 1, 1, 1)), source="rest")
+    (request,) = fold.recompute()
+    assert (request.from_ms, request.to_ms) == (BASE_MS + 1_500, BASE_MS + 1_500)
+    assert request.rev == offset
+
+
+def test_a_repeat_asks_for_nothing_where_no_range_was_forgotten_and_live_ones_never_do(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(ids, "MISSING_RANGES_MAX", 2)
+    fold = Fold()
+    fold.take(trades((1, 0, 1, 1, 1), (3, 3_000, 1, 1, 1), (5, 6_000, 1, 1, 1)))
+    fold.take(trades((7, 9_000, 1, 1, 1), (8, 60_000, 1, 1, 1)))
+    fold.outputs()
+    fold.take(trades((8, 60_000, 1, 1, 1)), source="rest")
+    fold.take(trades((2, 1_500, 1, 1, 1)))
+    assert fold.recompute() == []
