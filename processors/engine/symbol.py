@@ -285,9 +285,7 @@ class SymbolCandles(Windows):
             ms = group.ts[at]
             is_new, opened, shrunk = next(admissions)
             if not is_new:
-                self.duplicates += 1
-                if source != "live" and seen.may_have_lost(ms):
-                    self._ask_recompute(ms, ms, offset)
+                self._repeated(ms, source, offset)
                 continue
             if opened is not None:
                 self._open_gap(opened, offset)
@@ -311,6 +309,11 @@ class SymbolCandles(Windows):
         self.watermark_ms = watermark_ms
         if self.cuts is not None:
             self.cuts.apply(group, taken, seen, offset, source)
+
+    def _repeated(self, ms: int, source: Source, offset: int) -> None:
+        self.duplicates += 1
+        if source != "live" and self.ids.may_have_lost(ms):
+            self._ask_recompute(ms, ms, offset)
 
     # -- gaps
 
