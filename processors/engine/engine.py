@@ -10,6 +10,7 @@ import orjson
 
 from processors.changelog import is_slot
 from processors.engine import publish
+from processors.engine.feed import Batch, Feed
 from processors.engine.lists import apply_lists
 from processors.engine.publish import OUTPUTS
 from processors.engine.runs import parts_of
@@ -24,32 +25,8 @@ from schemas.rules import VENUE_RULES, CandleRule, EmptyCandles, candle_rule
 from schemas.topics import TRADES, Topic
 from schemas.trades import PackedBatch, SymbolTrades, TradeBatch, decode_any_batch
 
-SKEW_STEP_MS_MAX = 50  # one late record must not move the estimate far
-SKEW_MS_MAX = 5_000
-HISTORY_MS = 10_000  # venues tell past trades on subscribing: those say nothing about clocks
 CLOSED_MAX = 2_000  # candles of a tick: the rest waits for the next one, 5 ms later
 LAGGING_LIVE_FACTOR = 8  # while catching up an open candle is stale anyway: send fewer
-
-
-Batch = TradeBatch | PackedBatch
-
-
-class Feed:
-    """One exchange and channel on one partition, and how far its clock is from ours."""
-
-    __slots__ = ("skew_ms", "symbols")
-
-    def __init__(self) -> None:
-        self.symbols: dict[str, SymbolCandles] = {}
-        self.skew_ms: float | None = None  # receive time less trade time, smoothed
-
-    def observe(self, delay_ms: float) -> None:
-        """Learn from one live record how long after a trade in it we received it."""
-        if self.skew_ms is None:
-            self.skew_ms = max(-SKEW_MS_MAX, min(SKEW_MS_MAX, delay_ms))
-            return
-        step = max(-SKEW_STEP_MS_MAX, min(SKEW_STEP_MS_MAX, delay_ms - self.skew_ms))
-        self.skew_ms += step / 16
 
 
 class Engine:
@@ -98,7 +75,7 @@ class Engine:
         """Fold one record. Symbols that already hold this offset skip it."""
         feed = self._feed(partition, batch)
         self._apply_groups(feed, partition, offset, batch, batch.symbols)
-        _observe(feed, batch, batch.symbols[0].ts[-1])
+        feed.observe(batch, batch.symbols[0].ts[-1])
 
     def _apply_groups(
         self, feed: Feed, partition: int, offset: int, batch: Batch, groups: list[SymbolTrades]
@@ -127,7 +104,7 @@ class Engine:
         self._dirty.update(changed)
         self.trades += len(lists.ts) - sum(map(len, rest))
         self._apply_groups(feed, partition, offset, batch, rest)
-        _observe(feed, batch, batch.from_ms + lists.ts[batch.symbols[0].n - 1])
+        feed.observe(batch, batch.from_ms + lists.ts[batch.symbols[0].n - 1])
 
     def _apply_columns(self, partition: int, offset: int, columns: Columns) -> None:
         """Fold one packed record of many: what is in order by sums, the rest trade by trade."""
@@ -144,7 +121,7 @@ class Engine:
                 else:
                     rest.append(columns.trades(at))
         self._apply_groups(feed, partition, offset, batch, rest)
-        _observe(feed, batch, int(columns.ts[columns.starts[1] - 1]))
+        feed.observe(batch, int(columns.ts[columns.starts[1] - 1]))
 
     def _took(self, candles: SymbolCandles, partition: int, recv_ms: int, trades: int) -> None:
         """Note trades that were just folded, and close what they have ended."""
@@ -165,13 +142,14 @@ class Engine:
             self._due[candles] = None
 
     def tick(self, now_ms: int, caught_up: Collection[int]) -> None:
-        """Close by the clock what no trade has closed, where nothing waits to be read."""
+        """Close by the clock what no trade of its own has closed: see ``Feed.clock_ms``."""
         if not self._closes_quiet:
             return
         closed = 0
-        for partition in caught_up:
-            for feed in self._feeds.get(partition, {}).values():
-                line_ms = now_ms - int(feed.skew_ms or 0) - self._grace_ms
+        for partition, feeds in self._feeds.items():
+            for feed in feeds.values():
+                clock_ms = feed.clock_ms(now_ms, is_caught_up=partition in caught_up)
+                line_ms = clock_ms - int(feed.skew_ms or 0) - self._grace_ms
                 for candles in feed.symbols.values():
                     if candles.next_close_ms <= line_ms and closed < CLOSED_MAX:
                         candles.settle(line_ms)
@@ -387,9 +365,3 @@ class Engine:
         for feeds in self._feeds.values():
             for feed in feeds.values():
                 yield from feed.symbols.values()
-
-
-def _observe(feed: Feed, batch: Batch, trade_ms: int) -> None:
-    delay_ms = batch.recv_ns // 1_000_000 - trade_ms
-    if batch.source == "live" and delay_ms < HISTORY_MS:
-        feed.observe(delay_ms)

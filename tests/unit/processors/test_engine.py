@@ -3,13 +3,8 @@
 import pytest
 from folding import BASE_MS, GRACE_MS, LIVE_EVERY_MS, Fold, run, trades
 
-from processors.engine.engine import (
-    LAGGING_LIVE_FACTOR,
-    SKEW_MS_MAX,
-    SKEW_STEP_MS_MAX,
-    Engine,
-    Feed,
-)
+from processors.engine.engine import LAGGING_LIVE_FACTOR, Engine
+from processors.engine.feed import RECENT_MS, SKEW_MS_MAX, SKEW_STEP_MS_MAX, Feed
 from processors.engine.publish import ROWS_MAX
 from schemas.intervals import Interval
 from schemas.trades import TradeBatch
@@ -58,6 +53,40 @@ def test_only_partitions_that_are_caught_up_close_by_the_clock() -> None:
     assert closed == [b"binance:spot:S1"]
 
 
+def test_where_records_keep_coming_they_are_the_clock() -> None:
+    """A busy partition is never read to its end, and its quiet symbols close all the same."""
+    fold = Fold(1_000)
+    fold.take(trades(*run(1, 100)), recv_ms=BASE_MS + 100)
+    behind_ms = BASE_MS + 1_000 + GRACE_MS
+    busy = trades(*run(1, 1_079), symbol="busy")
+    fold.take(busy, recv_ms=behind_ms - 1)
+    fold.engine.tick(behind_ms + 50, set())
+    assert fold.klines() == []
+    fold.take(trades(*run(2, 1_080), symbol="busy"), recv_ms=behind_ms)
+    fold.engine.tick(behind_ms + 50, set())
+    assert [k.symbol for k in fold.klines()] == ["S"]
+
+
+def test_records_of_long_ago_are_no_clock_for_more_follow_at_once() -> None:
+    fold = Fold(1_000)
+    fold.take(trades(*run(1, 100)), recv_ms=BASE_MS + 100)
+    fold.take(trades(*run(1, 5_000), symbol="busy"), recv_ms=BASE_MS + 5_000)
+    fold.engine.tick(BASE_MS + 5_000 + RECENT_MS + 1, set())
+    assert fold.klines() == []
+    fold.engine.tick(BASE_MS + 5_000 + RECENT_MS, set())
+    assert [k.symbol for k in fold.klines()] == ["S"]
+
+
+def test_history_told_on_subscribing_and_fetched_trades_are_no_clock() -> None:
+    fold = Fold(1_000)
+    fold.take(trades(*run(1, 100)), recv_ms=BASE_MS + 100)
+    late_ms = BASE_MS + 60_000
+    fold.take(trades(*run(1, 5_000), symbol="old"), recv_ms=late_ms)
+    fold.take(trades(*run(1, 59_000), symbol="rest"), recv_ms=late_ms, source="rest")
+    fold.engine.tick(late_ms, set())
+    assert fold.klines() == []
+
+
 def test_a_clock_that_differs_from_ours_moves_the_close() -> None:
     fold = Fold(1_000)
     fold.take(trades(*run(1, 100)), recv_ms=BASE_MS + 400)  # 300 ms on the way
@@ -70,22 +99,22 @@ def test_a_clock_that_differs_from_ours_moves_the_close() -> None:
 @pytest.mark.parametrize("delay_ms", [10**9, -(10**9)])
 def test_the_skew_is_bounded_whatever_a_venue_says(delay_ms) -> None:
     feed = Feed()
-    feed.observe(delay_ms)
+    feed.delayed(delay_ms)
     assert abs(feed.skew_ms) == SKEW_MS_MAX
     feed = Feed()
-    feed.observe(20)
+    feed.delayed(20)
     for _ in range(16):
-        feed.observe(delay_ms)
+        feed.delayed(delay_ms)
     assert abs(feed.skew_ms - 20) <= SKEW_STEP_MS_MAX
 
 
 def test_the_skew_follows_a_change_and_forgets_an_outlier() -> None:
     feed = Feed()
-    feed.observe(20)
-    feed.observe(5_000)
+    feed.delayed(20)
+    feed.delayed(5_000)
     assert feed.skew_ms <= 20 + SKEW_STEP_MS_MAX / 16
     for _ in range(200):
-        feed.observe(60)
+        feed.delayed(60)
     assert feed.skew_ms == pytest.approx(60, abs=1)
 
 
