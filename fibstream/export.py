@@ -67,10 +67,12 @@ def _into_duckdb(to: Path, asked: Asked, pages: Iterator[pa.Table]) -> int:
     name = "trades" if asked.interval is None else "candles"
     count = 0
     with duckdb.connect(str(to)) as database:
+        database.begin()  # a table is whole or is not there
         for page in pages:
             relation = database.from_arrow(page)
             if not count:
                 relation.limit(0).create(name)
             relation.insert_into(name)
             count += len(page)
+        database.commit()
     return count

@@ -4,6 +4,7 @@
 numpy likes. A folder is that of the embedded ClickHouse, whose sink must not run at the time.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ TIMEOUT_S = 60.0
 DATABASE = "market"
 TIME_MS_MAX = 10_413_792_000_000 - 1
 URL_DEFAULT = "http://127.0.0.1:9500"
+KEY = "FIBSTREAM_API_KEY"
+"""In the environment: what is shown to the gateway. No option, for others see a process's words."""
 
 Moment = str | int | date | datetime | None
 Frame = Literal["polars", "pandas", "arrow"]
@@ -70,20 +73,23 @@ def load(
     end: Moment = None,
     columns: Sequence[str] = (),
     url: str | None = None,
+    key: str | None = None,
     data_dir: Path | str | None = None,
     frame: Frame = "polars",
     numbers: Numbers = "decimal",
 ) -> Any:
     """Return candles that open in ``[start, end)``, or trades (``timeframe=None``), oldest first.
 
-    ``url`` is a gateway's; ``data_dir`` instead reads the embedded ClickHouse there. ``frame`` says
-    what comes back: a polars or pandas DataFrame, or a pyarrow Table. The fewer ``columns``, the
-    sooner: six of a month of minutes come in half the time of all.
+    ``url`` is a gateway's and ``key`` an API key or token for it (``FIBSTREAM_API_KEY`` in the
+    environment where it is not said); ``data_dir`` instead reads the embedded ClickHouse there.
+    ``frame`` says what comes back: a polars or pandas DataFrame, or a pyarrow Table. The fewer
+    ``columns``, the sooner: six of a month of minutes come in half the time of all.
     """
     asked = Asked.of(
         symbol, timeframe, exchange=exchange, channel=channel, start=start, end=end, columns=columns
     )
-    table = pa.concat_tables(tables(asked, url=url, data_dir=data_dir, numbers=numbers))
+    pages = tables(asked, url=url, key=key, data_dir=data_dir, numbers=numbers)
+    table = pa.concat_tables(pages)
     if frame == "arrow":
         return table
     if frame == "pandas":
@@ -97,6 +103,7 @@ def tables(
     asked: Asked,
     *,
     url: str | None = None,
+    key: str | None = None,
     data_dir: Path | str | None = None,
     numbers: Numbers = "decimal",
 ) -> Iterator[pa.Table]:
@@ -105,7 +112,7 @@ def tables(
         raise Misconfigured("--url", "and --data-dir both say where to read", remedy="Give one.")
     floats = numbers == "float"
     pages = (
-        _remote(asked, url or URL_DEFAULT, floats)
+        _remote(asked, url or URL_DEFAULT, key or os.environ.get(KEY), floats)
         if data_dir is None
         else _embedded(asked, data_dir, floats)
     )
@@ -113,7 +120,7 @@ def tables(
         yield _typed(page.select(asked.columns) if asked.columns else page, numbers)
 
 
-def _remote(asked: Asked, url: str, floats: bool) -> Iterator[pa.Table]:
+def _remote(asked: Asked, url: str, key: str | None, floats: bool) -> Iterator[pa.Table]:
     exchange, channel, symbol = asked.series
     kind = "trades" if asked.interval is None else "klines"
     said: dict[str, str | int] = {"exchange": exchange, "channel": channel, "format": "arrow"}
@@ -123,7 +130,8 @@ def _remote(asked: Asked, url: str, floats: bool) -> Iterator[pa.Table]:
         said |= {"columns": ",".join(asked.columns)} if asked.columns else {}
         said |= {"numbers": "float"} if floats else {}
     said |= {} if asked.end_ms is None else {"end": asked.end_ms}
-    with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+    shown = {"authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S, headers=shown) as client:
         rows_left = True
         while rows_left:
             answer = _answer(client, f"/api/v1/data/{kind}/{symbol}", said)
@@ -144,7 +152,10 @@ def _answer(client: httpx.Client, path: str, said: dict[str, str | int]) -> http
         reason = str(answer.json()["detail"]["reason"])
     except (ValueError, KeyError, TypeError):
         reason = answer.text[:200]
-    if answer.status_code == 503:
+    if answer.status_code in (401, 403):
+        remedy = "Set it to a key of that gateway: `fibstream keys create` there makes one."
+        raise Misconfigured(KEY, f"the gateway refuses: {reason}", remedy=remedy)
+    if answer.status_code in (429, 503):
         raise Retriable(reason, retry_after_s=float(answer.headers.get("retry-after", 1)))
     raise Misconfigured("the question", reason, remedy="Correct it and ask again.")
 

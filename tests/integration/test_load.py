@@ -13,7 +13,9 @@ from fibstream import load as loading
 from fibstream.cli import app
 from fibstream.load import load
 from runtime.errors import Misconfigured, Retriable
+from sinks.gateway.security.keys import generate, hash_text
 from tests.support.history import START_MS, STEP_MS, batch, put, serving, stored
+from tests.support.streaming import World
 
 pytestmark = pytest.mark.integration
 
@@ -95,5 +97,52 @@ async def test_a_folder_is_read_without_a_gateway(tmp_path) -> None:
         assert table["id"].to_pylist() == list(range(1, TRADES + 1))
         with pytest.raises(Misconfigured, match="there is no"):
             load("BTCUSDT", data_dir=tmp_path / "elsewhere")
+
+    await asyncio.to_thread(work)
+
+
+async def test_a_gateway_with_keys_is_shown_one_or_says_what_to_set(
+    kafka_bootstrap, topic_prefix, monkeypatch
+) -> None:
+    _, key = generate()
+    async with World(kafka_bootstrap, topic_prefix) as world:
+        world.settings = world.settings.model_copy(
+            update={"gateway_admin_key_hash": hash_text(key)}
+        )
+        async with world.gateway() as client:
+            url = str(client.base_url)
+
+            def work():
+                with pytest.raises(Misconfigured, match=r"FIBSTREAM_API_KEY.*refuses"):
+                    load("BTCUSDT", "3m", url=url)
+                with pytest.raises(Misconfigured, match=r"FIBSTREAM_API_KEY.*refuses"):
+                    load("BTCUSDT", "3m", url=url, key="fs_wrong")
+                with pytest.raises(Retriable):  # let in, and there is no warehouse behind it
+                    load("BTCUSDT", "3m", url=url, key=key)
+                monkeypatch.setenv("FIBSTREAM_API_KEY", key)
+                with pytest.raises(Retriable):
+                    load("BTCUSDT", "3m", url=url)
+
+            await asyncio.to_thread(work)
+
+
+async def test_export_makes_a_table_of_duckdb(url, tmp_path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    def work():
+        to = tmp_path / "market.duckdb"
+        said = ["export", "--symbol", "BTCUSDT", "--url", url, "--to", str(to)]
+        for more in ([], ["--timeframe", "3m"]):
+            result = CliRunner().invoke(app, [*said, *more])
+            assert result.exit_code == 0, result.output
+        with duckdb.connect(str(to), read_only=True) as database:
+            ((count, total),) = database.sql("SELECT count(*), sum(quantity) FROM trades").fetchall()
+            assert count == TRADES
+            ((volume,),) = database.sql("SELECT sum(volume) FROM candles").fetchall()
+            assert (
+                volume
+                == total
+                == sum((10 + n % 31) * Decimal("0.001") for n in range(1, TRADES + 1))
+            )
 
     await asyncio.to_thread(work)
