@@ -125,6 +125,14 @@ class Bar:
         self, ms: int, id_: int, price: int, qty: int, side: int, count: int, offset: int
     ) -> None:
         """Add one trade that is not older than the youngest one here."""
+        self.add_next(price, qty, side)
+        self.last_ms = ms
+        self.last_id = id_
+        self.count += count
+        self.rev = offset
+
+    def add_next(self, price: int, qty: int, side: int) -> None:
+        """Add what was paid in one trade that is not older than the youngest one here."""
         self.close = price
         if price > self.high:
             self.high = price
@@ -136,10 +144,6 @@ class Bar:
         if side > 0:
             self.buy_volume += qty
             self.buy_quote += quote
-        self.last_ms = ms
-        self.last_id = id_
-        self.count += count
-        self.rev = offset
 
     def take_run(
         self,

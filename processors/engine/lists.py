@@ -49,7 +49,7 @@ def apply_lists(
             rest.append(lists.trades(group, start))
             continue
         if n == 1:
-            _add_one(second, lists.price[start], lists.qty[start], lists.side[start])
+            second.add_next(lists.price[start], lists.qty[start], lists.side[start])
         else:
             _add(second, lists, start, stop)
         seen.last_id = second.last_id = group.id + n - 1
@@ -65,20 +65,6 @@ def apply_lists(
 
 def _is_next(after: int, times: list[int]) -> bool:
     return after <= times[0] and times == sorted(times)
-
-
-def _add_one(second: Bar, price: int, qty: int, side: int) -> None:
-    second.close = price
-    if price > second.high:
-        second.high = price
-    elif price < second.low:
-        second.low = price
-    value = price * qty
-    second.volume += qty
-    second.quote += value
-    if side > 0:
-        second.buy_volume += qty
-        second.buy_quote += value
 
 
 def _add(second: Bar, lists: Lists, start: int, stop: int) -> None:
