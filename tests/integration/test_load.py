@@ -136,7 +136,9 @@ async def test_export_makes_a_table_of_duckdb(url, tmp_path) -> None:
             result = CliRunner().invoke(app, [*said, *more])
             assert result.exit_code == 0, result.output
         with duckdb.connect(str(to), read_only=True) as database:
-            ((count, total),) = database.sql("SELECT count(*), sum(quantity) FROM trades").fetchall()
+            ((count, total),) = database.sql(
+                "SELECT count(*), sum(quantity) FROM trades"
+            ).fetchall()
             assert count == TRADES
             ((volume,),) = database.sql("SELECT sum(volume) FROM candles").fetchall()
             assert (
