@@ -37,7 +37,14 @@ from schemas.control import Control, IntervalControl
 from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.integrity import Checked, IntegrityEnvelope, encode_integrity
 from schemas.intervals import DAY_MS, MINUTE_MS, SECOND_MS, Interval
-from schemas.keys import ApiKey, AuditEntry, encode_audit, encode_key
+from schemas.keys import (
+    ApiKey,
+    AuditEntry,
+    TokenFamily,
+    encode_audit,
+    encode_family,
+    encode_key,
+)
 from schemas.klines import Price, StreamGap, decode_klines
 from schemas.recovery import Backfill, Recovery, encode_progress
 from schemas.streams import StreamKey
@@ -53,6 +60,7 @@ from schemas.topics import (
     KLINES,
     RECONCILIATION,
     RECOVERY,
+    TOKEN_FAMILIES,
     TRADES,
     VENUE_KLINES,
 )
@@ -157,7 +165,7 @@ def _alerts() -> dict[str, Sequence[bytes]]:
 
 
 def _gateway() -> dict[str, bytes]:
-    """Return an API key, and a call that it was used for."""
+    """Return an API key, a call that it was used for, and its refresh tokens."""
     key = ApiKey(
         id="5d2f0c9a7b41",
         name="desk-3",
@@ -176,7 +184,18 @@ def _gateway() -> dict[str, bytes]:
         path="/streams",
         status=202,
     )
-    return {KEYS.name: encode_key(key), AUDIT.name: encode_audit(entry)}
+    family = TokenFamily(
+        id="0f3a91c47d52e6b8",
+        key_id=key.id,
+        used=4,
+        call="c81e728d9d4c2f63",
+        until_ms=BEGIN_MS + 7 * DAY_MS,
+    )
+    return {
+        KEYS.name: encode_key(key),
+        AUDIT.name: encode_audit(entry),
+        TOKEN_FAMILIES.name: encode_family(family),
+    }
 
 
 def _folded() -> dict[str, bytes]:

@@ -154,6 +154,8 @@ def _stages(plan: Plan, settings: Settings, facts: Facts) -> Sequence[ChildSpec]
             stage(f"recover-{exchange}", "recover", after=names, exchange=exchange)
             for exchange in exchanges
         ]
+    if GATEWAY in consumers:  # where the rules are written
+        readers.append(stage("alerts", "alerts", "run"))
     if WAREHOUSE in consumers:  # nothing waits for it: it corrects what is long over
         readers.append(stage("recompute", "recompute", after=[f"sink-{WAREHOUSE}"]))
         if plan.simulator is None:

@@ -192,6 +192,16 @@ class Settings(BaseSettings):
         9_500, ge=0, le=65_535, description="Port of the gateway and its page; 0: any free port."
     )
     websocket_path: str = Field("/", pattern="^/", description="Path of the gateway's WebSocket.")
+    websocket_compression: bool = Field(
+        True, description="Messages are compressed for clients that offer permessage-deflate."
+    )
+
+    gateway_intervals_on_demand_max: int = Field(
+        32,
+        ge=0,
+        le=64,
+        description="Intervals that are made because a client asks for them; 0: none.",
+    )
 
     # -- who may use the gateway
     gateway_key: SecretStr | None = Field(

@@ -49,6 +49,9 @@ class IntervalControl(
     enabled: bool = True
     """False: it is made no more, even where the settings name it."""
     changed_ms: int = 0
+    until_ms: int = 0
+    """0: for good. Else clients of a gateway want it, at least until then: put off while they do,
+    and taken back after."""
 
 
 def interval_key(interval: Interval) -> str:

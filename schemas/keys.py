@@ -1,4 +1,4 @@
-"""Who may use the gateway (``md.keys.v1``), and what was asked of it that needs rights.
+"""Who may use the gateway (``md.keys.v1``, its tokens), and what was asked that needs rights.
 
 The topic holds hashes only: a key is shown once, to whoever made it, and never stored.
 """
@@ -45,6 +45,24 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What was answered: HTTP's."""
 
 
+class TokenFamily(msgspec.Struct, frozen=True, kw_only=True):
+    """The refresh tokens that came one of another; each is good once. Keyed by ``id``."""
+
+    id: str
+    key_id: str
+    """The API key for which they stand."""
+    used: int
+    """The youngest of them that was used, counted from 0."""
+    call: str
+    """The call that used it: two calls with one token end the family."""
+    until_ms: int
+    """When the next of them, which that call got, expires."""
+    ended: bool = False
+    """One of them was used twice: none, and no access token of theirs, opens anything."""
+
+
 encode_key = msgspec.json.Encoder().encode
 decode_key = msgspec.json.Decoder(ApiKey).decode
+encode_family = msgspec.json.Encoder().encode
+decode_family = msgspec.json.Decoder(TokenFamily).decode
 encode_audit = msgspec.json.Encoder().encode

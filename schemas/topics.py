@@ -21,7 +21,7 @@ from schemas.bars import BarEnvelope
 from schemas.control import Control, InstrumentRow, IntervalControl, StreamStatus
 from schemas.dead_letters import DeadLetter
 from schemas.integrity import IntegrityEnvelope
-from schemas.keys import ApiKey, AuditEntry
+from schemas.keys import ApiKey, AuditEntry, TokenFamily
 from schemas.klines import GapEnvelope, KlineEnvelope, PriceEnvelope, StreamGapEnvelope
 from schemas.recompute import RecomputeEnvelope
 from schemas.reconciliation import ReconciliationEnvelope
@@ -222,6 +222,16 @@ KEYS = Topic(
     partitions=1,
     config=COMPACTED_EARLY,
 )
+TOKEN_FAMILIES = Topic(
+    name="md.token-families.v1",
+    value=TokenFamily,
+    about="Which refresh tokens of the gateway were used: each is good once, at one gateway.",
+    compacted=True,
+    partitions=1,
+    # A refresh token lives for a year at most: what is older is about nothing that still opens.
+    config=COMPACTED_EARLY
+    | {"cleanup.policy": "compact,delete", "retention.ms": str(400 * DAY_MS)},
+)
 AUDIT = Topic(
     name="md.audit.v1",
     value=AuditEntry,
@@ -282,6 +292,7 @@ CATALOGUE = (
     STREAMS,
     INSTRUMENTS,
     KEYS,
+    TOKEN_FAMILIES,
     AUDIT,
     ALERTS,
     ALERT_STATES,

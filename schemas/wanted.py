@@ -41,11 +41,22 @@ class WantedIntervals:
         return before != (self.made, self.removed)
 
     def changed(self, interval: Interval, now_ms: int, *, enabled: bool) -> IntervalControl | None:
-        """Return the record that says so; None where it is said already."""
+        """Return the record that says so for good; None where it is said already."""
         known = self.controls.get(interval)
-        if known is not None and known.enabled == enabled:
+        if known is not None and known.enabled == enabled and not known.until_ms:
             return None
         return IntervalControl(interval=interval.text, enabled=enabled, changed_ms=now_ms)
+
+    @property
+    def demanded(self) -> dict[Interval, IntervalControl]:
+        """Return what is wanted for a while, because clients of a gateway want it."""
+        return {i: control for i, control in self.controls.items() if _is_demanded(control)}
+
+    def prolonged(self, interval: Interval, now_ms: int, until_ms: int) -> IntervalControl:
+        """Return the record by which it is wanted until then; its turn stays what it was."""
+        known = self.controls.get(interval)
+        since_ms = known.changed_ms if known is not None and _is_demanded(known) else now_ms
+        return IntervalControl(interval=interval.text, changed_ms=since_ms, until_ms=until_ms)
 
     def _put(self, interval: Interval, value: bytes) -> None:
         try:
@@ -62,11 +73,15 @@ class WantedIntervals:
         unwanted = {interval for interval, c in self.controls.items() if not c.enabled}
         kept = self.settings - unwanted
         added = sorted(
-            (control.changed_ms, interval)
+            (_is_demanded(control), control.changed_ms, interval)
             for interval, control in self.controls.items()
             if control.enabled and interval not in self.settings
         )
-        room = max(INTERVALS_MAX - len(kept), 0)  # who came first stays
-        made = kept.union(interval for _, interval in added[:room]) or self.settings
+        room = max(INTERVALS_MAX - len(kept), 0)  # who came first stays, and for good before others
+        made = kept.union(interval for _, _, interval in added[:room]) or self.settings
         self.made = tuple(sorted(made))
         self.removed = frozenset(unwanted - made)
+
+
+def _is_demanded(control: IntervalControl) -> bool:
+    return control.enabled and bool(control.until_ms)

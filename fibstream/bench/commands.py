@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from fibstream import stages
+from fibstream.bench.gateway_command import gateway
 from fibstream.bench.history_command import history
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
@@ -17,6 +18,7 @@ from runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
 app.command()(history)
+app.command()(gateway)
 console = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]

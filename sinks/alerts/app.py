@@ -60,8 +60,7 @@ class Alerts:
         self._feed = Feed(settings, self._machine)
         self._journal = Journal(settings, self._machine, self._rules_changed)
         self._courier = make_courier(self._machine, send)
-        self._lookback_ms = 0
-        self._wants_candles = False
+        self._are_rules_new = True
         self._ticked_s = 0.0
         self._measuring: asyncio.Task[gauges.Lags] | None = None
         self._measured_s = 0.0
@@ -70,6 +69,7 @@ class Alerts:
         """Load what is stored, and begin to read; raise Retriable while Kafka is away."""
         await self._feed.open()
         await self._journal.open()
+        await self._read_what_rules_need()
         logger.info("alerts_live", rules=len(self._machine.rules), states=len(self._machine.states))
 
     async def close(self) -> None:
@@ -93,9 +93,7 @@ class Alerts:
     async def step(self) -> None:
         """Judge what came, store what that changed, and only then deliver it."""
         self._journal.check()
-        if self._wants_candles:
-            self._wants_candles = False
-            await self._insist(lambda: self._feed.look_back(self._lookback_ms))
+        await self._insist(self._read_what_rules_need)
         await self._insist(self._feed.step)
         self._judge_by_clock()
         await self._settle()
@@ -148,10 +146,14 @@ class Alerts:
             logger.warning("lags_unknown", reason=e.reason)
 
     def _rules_changed(self) -> None:
-        rules = self._machine.rules.values()
-        metrics.RULES.set(sum(rule.enabled for rule in rules))
-        lookback_ms = self._machine.lookback_ms()
-        self._lookback_ms, self._wants_candles = lookback_ms, True
+        metrics.RULES.set(sum(rule.enabled for rule in self._machine.rules.values()))
+        self._are_rules_new = True
+
+    async def _read_what_rules_need(self) -> None:
+        if self._are_rules_new:
+            has_rules = any(rule.enabled for rule in self._machine.rules.values())
+            await self._feed.read(self._machine.lookback_ms(), has_rules=has_rules)
+            self._are_rules_new = False
 
     async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it until it is done: while Kafka is away nothing is judged, and nothing is lost."""

@@ -1,7 +1,7 @@
-"""Prices, candles and gaps from Kafka, without a group and without commits.
+"""Prices, candles and gaps from Kafka, without a group and without commits; none without a rule.
 
-Every start reads prices and gaps from their beginning, and as much of the candles as the rules
-need: the machine knows what it has judged, so reading again is harmless.
+Every start, and the first rule, reads prices and gaps from their beginning, and as much of the
+candles as the rules need: the machine knows what it has judged, so reading again is harmless.
 """
 
 import time
@@ -31,7 +31,7 @@ RETRY_AFTER_S = 1.0
 
 
 class Feed:
-    """``open``, then ``step`` again and again, at last ``close``."""
+    """``open``, then ``read`` what rules need, ``step`` again and again, at last ``close``."""
 
     def __init__(self, settings: Settings, machine: Machine) -> None:
         self._settings = settings
@@ -39,11 +39,13 @@ class Feed:
         self._topics = {settings.kafka_topic_prefix + topic.name: topic.name for topic in READ}
         self._consumer: Any = None
         self._candles: list[TopicPartition] = []
+        self._others: list[TopicPartition] = []
+        self._is_reading = False
         self._behind: dict[TopicPartition, int] = {}
         self._lookback_ms = 0
 
     async def open(self) -> None:
-        """Connect, and begin at the beginning; raise Retriable while Kafka is away."""
+        """Connect; raise Retriable while Kafka is away."""
         await topics.ensure(self._settings, READ)
         consumer = self._consumer = AIOKafkaConsumer(
             *self._topics,  # without a group it is assigned every partition
@@ -56,15 +58,11 @@ class Feed:
             await consumer.start()
             partitions = list(consumer.assignment())
             self._candles = [tp for tp in partitions if self._topics[tp.topic] == KLINES.name]
-            others = [tp for tp in partitions if tp not in self._candles]
-            await consumer.seek_to_beginning(*others)
-            await consumer.seek_to_end(*self._candles)
-            consumer.pause(*self._candles)
-            starts = await consumer.beginning_offsets(others)
-            ends = await consumer.end_offsets(others)
+            self._others = [tp for tp in partitions if tp not in self._candles]
+            consumer.pause(*partitions)
+            await consumer.seek_to_end(*partitions)
         except KafkaError as e:
             raise Retriable(f"Kafka: {e!r}", retry_after_s=RETRY_AFTER_S) from e
-        self._behind = {tp: end for tp, end in ends.items() if end > starts[tp]}
 
     async def close(self) -> None:
         """Disconnect."""
@@ -76,19 +74,33 @@ class Feed:
         """Say whether all was read that was there at the start: then the clock may judge."""
         return not self._behind
 
-    async def look_back(self, lookback_ms: int) -> None:
-        """Read candles from so far back on; 0: none are needed. Raise Retriable."""
+    async def read(self, lookback_ms: int, *, has_rules: bool) -> None:
+        """Read what rules need, candles from so far back on (0: none); raise Retriable."""
+        try:
+            await self._read_others(has_rules=has_rules)
+            await self._look_back(lookback_ms)
+        except KafkaError as e:
+            raise Retriable(f"Kafka: {e!r}", retry_after_s=RETRY_AFTER_S) from e
+
+    async def _read_others(self, *, has_rules: bool) -> None:
+        if has_rules and not self._is_reading:
+            starts = await self._consumer.beginning_offsets(self._others)
+            ends = await self._consumer.end_offsets(self._others)
+            await self._consumer.seek_to_beginning(*self._others)
+            self._consumer.resume(*self._others)
+            self._behind = {tp: end for tp, end in ends.items() if end > starts[tp]}
+        elif not has_rules:
+            self._consumer.pause(*self._others)
+            self._behind.clear()
+        self._is_reading = has_rules
+
+    async def _look_back(self, lookback_ms: int) -> None:
         if lookback_ms == 0:
             self._consumer.pause(*self._candles)
         else:
             since_ms = time.time_ns() // 1_000_000 - lookback_ms
-            try:
-                found = await self._consumer.offsets_for_times(
-                    dict.fromkeys(self._candles, since_ms)
-                )
-                ends = await self._consumer.end_offsets(self._candles)
-            except KafkaError as e:
-                raise Retriable(f"Kafka: {e!r}", retry_after_s=RETRY_AFTER_S) from e
+            found = await self._consumer.offsets_for_times(dict.fromkeys(self._candles, since_ms))
+            ends = await self._consumer.end_offsets(self._candles)
             for tp in self._candles:
                 self._consumer.seek(tp, found[tp].offset if found[tp] else ends[tp])
             self._consumer.resume(*self._candles)

@@ -21,11 +21,14 @@ from sinks.gateway.commits import Commits
 from sinks.gateway.control import StreamTable
 from sinks.gateway.control_log import ControlLog
 from sinks.gateway.data import build_data
+from sinks.gateway.demand import Demand
 from sinks.gateway.feed import Feed
 from sinks.gateway.history import History
 from sinks.gateway.hub import Hub
 from sinks.gateway.instruments import build_instruments
 from sinks.gateway.intervals import IntervalTable, build_intervals
+from sinks.gateway.kinds.feed import KindFeed
+from sinks.gateway.kinds.hints import Hints
 from sinks.gateway.seam import Seam
 from sinks.gateway.security import Security
 from sinks.gateway.seeds import build_seeds
@@ -63,6 +66,15 @@ class Gateway:
         self._table = StreamTable()
         self._intervals = IntervalTable(self._hub.intervals, self._hub.want)
         self._control = ControlLog(settings, self._table, self._intervals)
+        self._kinds = KindFeed(settings, self._hub.kinds)
+        self._hub.kinds.advise = Hints(settings, self._table).of
+        self._demand = Demand(
+            self._intervals.wanted,
+            self._hub.wanted_intervals,
+            self._control.write,
+            most=settings.gateway_intervals_on_demand_max,
+        )
+        self._hub.subscriptions.demand = self._demand.ask
         self._alerts = AlertTable()
         self._alert_log = AlertLog(settings, self._alerts)
         self._warehouse = Warehouse(settings)
@@ -102,13 +114,16 @@ class Gateway:
             settings.exchange,
             self._security.middleware(),
         )
-        async with Server(web, tls=self._security.tls).running(listener) as serving:
+        async with Server(
+            web, tls=self._security.tls, compress=settings.websocket_compression
+        ).running(listener) as serving:
             await _until(stop, feed.load(), _wait_for(serving))
             if stop.is_set():
                 return
             hub.is_live = True
             work = [feed.follow(), self._control.follow(), _tick(hub, feed), _wait_for(serving)]
             work += [self._security.follow(), self._alert_log.follow()]
+            work += [self._kinds.run(), self._demand.run()]
             if settings.clickhouse_url or settings.clickhouse_http_port:
                 work.append(self._seam.run())
             ready.set()

@@ -1,86 +1,111 @@
-"""Who is connected, and the series of a symbol: what the hub keeps of either."""
+"""Who is connected, and who has something to be sent: what the hub keeps of its clients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from sinks.gateway.candles import Record
-from sinks.gateway.gaps import Market
-from sinks.gateway.history import Series
 from sinks.gateway.loads import Load
 from sinks.gateway.outbox import Outbox, Update
 from sinks.gateway.protocol import Key
 
 
+def _nothing() -> None: ...
+
+
+class Turn:
+    """The clients that got something since the last flush; the first one calls ``schedule``."""
+
+    def __init__(self) -> None:
+        self.schedule: Callable[[], object] = _nothing
+        """Makes the flush come, in the same turn of the loop; set by whoever runs the loop."""
+        self._clients: set[Client] = set()
+
+    def wake(self, clients: Iterable["Client"]) -> None:
+        """Note who is to be flushed."""
+        if not self._clients:
+            self.schedule()
+        self._clients.update(clients)
+
+    def end(self) -> list["Client"]:
+        """Return who is to be flushed now."""
+        clients = list(self._clients)
+        self._clients.clear()
+        return clients
+
+
 class Client:
     """One connection; ``notify`` is called when there is something to send or it is dropped."""
 
-    def __init__(self, notify: Callable[[], None], outbox: Outbox, *, wants_stats: bool) -> None:
+    __slots__ = (
+        "_turn", "dropped", "is_behind", "keys", "loads", "notify", "outbox", "wants_stats"
+    )  # fmt: skip
+
+    def __init__(
+        self, notify: Callable[[], None], outbox: Outbox, turn: Turn, *, wants_stats: bool
+    ) -> None:
         self.outbox = outbox
         self.wants_stats = wants_stats
-        self.keys: set[Key] = set()
+        self.keys: dict[Key, None] = {}  # smaller than a set
         self.loads: dict[Key, Load] = {}
         """By series: the snapshots that are still to come."""
+        self.is_behind = False
+        """Something that was to go on from a position waits for its snapshot instead."""
         self.dropped: str | None = None
-        self._notify = notify
+        self.notify = notify
+        self._turn = turn
 
     def tell(self, text: str) -> None:
         """Queue a whole message."""
         self.outbox.put_text(text)
-        self._notify()
+        self._turn.wake((self,))
 
     def tell_stats(self, text: str) -> None:
         """Queue the statistics in the place of older ones."""
         self.outbox.put_stats(text)
-        self._notify()
+        self._turn.wake((self,))
 
-    def give(self, update: Update) -> bool:
-        """Queue a candle; return False when the client is too slow to get any more."""
+    def give(self, update: Update) -> None:
+        """Queue a row."""
         self.outbox.put(update)
-        self._notify()
-        return not self.outbox.is_full
+        self._turn.wake((self,))
+
+    def wake(self) -> None:
+        """Let what waits be sent: there is room for it."""
+        self._turn.wake((self,))
 
     def drop(self, reason: str) -> None:
         """Part with the client: nothing more is kept for it."""
         self.dropped = reason
         self.outbox.clear()
-        self._notify()
+        self.notify()
 
 
-class Symbol:
-    """The series of one symbol on one market, by (length, anchor).
+class Audience:
+    """The clients that get every change of something."""
 
-    Most records only let the same open candles grow, and most of those nobody has asked for: the
-    ``latest`` such record stands for them until ``refresh``.
-    """
+    __slots__ = ("_puts", "_turn")
 
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self.series: dict[tuple[int, str], Series] = {}
-        self.shortest: Series | None = None
-        self.latest: Record | None = None
-        self.rows: list[Series] = []
-        """The series of each row of ``latest``."""
-        self._is_fresh = True
+    def __init__(self, turn: Turn) -> None:
+        self._puts: dict[Client, Callable[[Update], None]] = {}
+        self._turn = turn
 
-    def grows_by(self, record: Record) -> bool:
-        """Say whether a record is the next state of the very candles in the latest one."""
-        latest = self.latest
-        if (
-            latest is None
-            or record.rows[0].rev <= latest.rows[0].rev
-            or record.windows != latest.windows
-        ):
-            return False
-        self._is_fresh = False
-        return True
+    def __len__(self) -> int:
+        return len(self._puts)
 
-    def refresh(self) -> None:
-        """Bring every open candle up to the latest record; the next one is looked at whole."""
-        latest, self.latest = self.latest, None
-        if latest is None or self._is_fresh:
-            return
-        self._is_fresh = True
-        for at, series in enumerate(self.rows):
-            candle = series.candles.get(latest.rows[at].timestamp)
-            if candle is not None and candle.version < latest.rows[at].version:
-                latest.renew(candle, at)
-                series.recv_ms = max(series.recv_ms, latest.recv_ms)
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._puts)
+
+    def __contains__(self, client: Client) -> bool:
+        return client in self._puts
+
+    def add(self, client: Client) -> None:
+        """Let a client have every change from now on."""
+        self._puts[client] = client.outbox.put
+
+    def discard(self, client: Client) -> None:
+        """Let a client have no more."""
+        self._puts.pop(client, None)
+
+    def give(self, update: Update) -> None:
+        """Queue a row for all of them."""
+        for put in self._puts.values():
+            put(update)
+        self._turn.wake(self._puts)

@@ -1,28 +1,38 @@
 """One client's WebSocket: its messages to the hub, its outbox to the wire.
 
-One writer serves all connections and waits for none: what a client's socket does not take stays in
-its outbox. When that is full the hub drops the client, and the close frame tells why.
+Nobody waits for a client: what its socket does not take stays in its outbox. When that is full the
+hub drops the client, and the close frame tells why.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Message
 
-from sinks.gateway import metrics, protocol
+from sinks.gateway import envelopes, metrics, protocol
 from sinks.gateway.clients import Client
-from sinks.gateway.hub import Hub
+from sinks.gateway.hub import WAITING_BYTES_MAX, Hub
+from sinks.gateway.outbox import TEXT_FRAME
 from sinks.gateway.protocol import Refused
 from sinks.gateway.seeds.forms import Form
+from sinks.gateway.wire import encoding_of
+from sinks.gateway.wire.frames import frame
+from sinks.gateway.wire.msgpack import json_of
 
 logger = structlog.get_logger(__name__)
 
 TRY_AGAIN_LATER = 1013
 BACKLOG_BYTES_MAX = 1 << 20  # a client with more to read than this is not listened to
+LOOK_AGAIN_S = 0.02
+AHEAD_WITHIN_S = 5.0
+"""How long a client waits that has seen more of a topic than this gateway has read."""
+MSGPACK = "msgpack"
+"""The ``format`` of binary messages."""
 WIRE = "fibstream.wire"
 """Key in the connection's state: the server's ``Wire``."""
 
@@ -34,9 +44,14 @@ class Wire(Protocol):
     """False while the peer does not read what was sent."""
     on_writable: Callable[[], None] | None
     """Called when it reads again."""
+    is_deflated: bool
+    """Whether the peer takes messages as ``wire.deflate`` compresses them."""
 
-    def send_texts(self, texts: Iterable[str]) -> None:
-        """Send messages; nothing is sent where the connection is closing."""
+    def send_frames(self, frames: bytes) -> None:
+        """Send whole frames; nothing is sent where the connection is closing."""
+
+    def forget_handshake(self) -> None:
+        """Free what nobody asks for once the connection is accepted."""
 
     def part_soon(self) -> None:
         """Let the close frame pass a full buffer, and end the connection after a while."""
@@ -58,21 +73,9 @@ class Pace:
         return max(-self._tokens / self._per_s, 0.0)
 
 
-class Writer:
-    """Sends for all connections, once after whatever put something into their outboxes."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Connection, None] = {}
-
-    def wake(self, connection: "Connection") -> None:
-        """Send what waits for a client as soon as what runs now is done."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._waiting[connection] = None
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        metrics.SENT.inc(sum(connection.flush() for connection in waiting))
+def flush_soon(hub: Hub) -> None:
+    """Send for all connections as soon as what runs now is done."""
+    asyncio.get_running_loop().call_soon(hub.flush)
 
 
 class Connection:
@@ -83,22 +86,24 @@ class Connection:
         websocket: WebSocket,
         hub: Hub,
         ready: asyncio.Event,
-        writer: Writer,
         form: Form | None = None,
     ) -> None:
         self._form = form
         self._websocket = websocket
         self._hub = hub
         self._ready = ready
-        self._writer = writer
         self._wire: Wire = websocket.scope["state"][WIRE]
-        self._has_room = asyncio.Event()
+        self._is_msgpack = websocket.query_params.get("format") == MSGPACK
+        is_deflated = self._wire.is_deflated and form is None
+        self._encoding = encoding_of(is_msgpack=self._is_msgpack, is_deflated=is_deflated)
+        self._has_room: asyncio.Event | None = None
         self._client: Client
         self._receiving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Accept the client, serve it, and say good-bye."""
         await self._websocket.accept()
+        self._wire.forget_handshake()
         try:
             wants_stats = self._websocket.query_params.get("stats") != "false" and not self._form
             self._client = self._hub.connect(self._notify, wants_stats=wants_stats)
@@ -115,25 +120,27 @@ class Connection:
             logger.warning("client_dropped", client=_peer(self._websocket), reason="slow")
             await self._part(self._client.dropped)
 
-    def flush(self) -> int:
-        """Send what waits, as far as the client reads; return how many messages that was."""
-        outbox, wire = self._client.outbox, self._wire
-        sent = 0
-        while wire.is_writable and (frames := outbox.take()):
-            wire.send_texts(self._form.frames(frames) if self._form else frames)
-            sent += len(frames)
-        if outbox.bytes < BACKLOG_BYTES_MAX:
-            self._has_room.set()
-        return sent
-
     def _notify(self) -> None:
-        if not self._client.dropped:
-            self._writer.wake(self)
-        elif self._receiving is not None:
-            self._receiving.cancel()
+        """Send what waits, as far as the client reads, or take notice that it is dropped."""
+        outbox, wire = self._client.outbox, self._wire
+        if self._client.dropped:
+            if self._receiving is not None:
+                self._receiving.cancel()
+            return
+        while outbox.waits and wire.is_writable:
+            frames = self._formed(self._form) if self._form else outbox.take(self._encoding)
+            wire.send_frames(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._hub.sent += len(frames)
+        if self._has_room is not None and outbox.bytes < BACKLOG_BYTES_MAX:
+            self._has_room.set()
+            self._has_room = None
+
+    def _formed(self, form: Form) -> list[bytes]:
+        texts = form.frames([message.decode() for message in self._client.outbox.take()])
+        return [frame(TEXT_FRAME, text.encode()) for text in texts]
 
     async def _serve(self) -> None:
-        self._wire.on_writable = self._notify
+        self._wire.on_writable = self._client.wake
         self._receiving = asyncio.create_task(self._receive())
         try:
             await asyncio.wait({self._receiving})
@@ -148,17 +155,15 @@ class Connection:
         self._open_form()
         clock: Callable[[], float] = asyncio.get_running_loop().time
         pace = Pace(protocol.MESSAGES_PER_S_MAX, clock())
-        while True:
-            event = await self._websocket.receive()
-            if event["type"] == "websocket.disconnect":
-                return
+        while (said := _said(await self._websocket.receive())) is not None:
             overdraft_s = pace.overdraft_s(clock())
             if overdraft_s:
                 # Not reading is what slows a client down: its messages wait on its own side.
                 await asyncio.sleep(overdraft_s)
-            self._obey(event.get("text") or event.get("bytes") or "")
+            await self._obey(said)
+            del said  # it would stay until there is another
             if self._client.outbox.bytes > BACKLOG_BYTES_MAX:
-                self._has_room.clear()
+                self._has_room = asyncio.Event()
                 await self._has_room.wait()
 
     def _open_form(self) -> None:
@@ -167,22 +172,49 @@ class Connection:
             if message is not None:
                 self._hub.handle(self._client, message, time.time_ns() // 1_000_000)
         except Refused as e:
-            self._client.tell(protocol.error_text(e))
+            self._client.tell(envelopes.error_text(e))
 
-    def _obey(self, text: str | bytes) -> None:
+    async def _obey(self, said: str | bytes) -> None:
         try:
-            message = protocol.parse(text)
+            message = protocol.parse(self._json_of(said))
+            await self._wait(message)
             self._hub.handle(self._client, message, time.time_ns() // 1_000_000)
         except Refused as e:
             metrics.MESSAGES.labels("refused").inc()
-            self._client.tell(protocol.error_text(e))
+            self._client.tell(envelopes.error_text(e))
         else:
             metrics.MESSAGES.labels("obeyed").inc()
+
+    def _json_of(self, said: str | bytes) -> str | bytes:
+        if isinstance(said, str) or not self._is_msgpack:
+            return said
+        if len(said) > protocol.MESSAGE_BYTES_MAX:
+            return said  # it is refused for that
+        try:
+            return json_of(said)
+        except (ValueError, RecursionError) as e:
+            raise Refused(str(e), "Send msgpack in binary messages, or JSON as text.") from e
+
+    async def _wait(self, message: protocol.Message) -> None:
+        """Wait while others have too much to read, or the client has seen more than we have."""
+        clock: Callable[[], float] = asyncio.get_running_loop().time
+        until_s = clock() + AHEAD_WITHIN_S
+        while self._hub.waiting_bytes > WAITING_BYTES_MAX // 2 or (  # noqa: ASYNC110 - no event
+            clock() < until_s and self._hub.is_ahead(message)
+        ):
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _part(self, reason: str) -> None:
         self._wire.part_soon()
         with suppress(WebSocketDisconnect):
             await self._websocket.close(TRY_AGAIN_LATER, reason)
+
+
+def _said(event: Message) -> str | bytes | None:
+    """Return what a client said; None: it is gone."""
+    if event["type"] == "websocket.disconnect":
+        return None
+    return event.get("text") or event.get("bytes") or ""
 
 
 def _peer(websocket: WebSocket) -> str:

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from runtime.errors import Misconfigured, Poison, Retriable
+from runtime.fetch_session import use_fetch_sessions
 from runtime.kafka import admin, close_consumer, wait_for_broker
 from runtime.settings import Settings
 from schemas.topics import GAPS, KLINES, KLINES_LIVE, TICKS, Topic
@@ -76,6 +77,7 @@ class Feed:
             fetch_min_bytes=FETCH_BYTES_MIN,
         )
         await self._consumer.start()
+        use_fetch_sessions(self._consumer)
         self._consumer.assign(self._partitions)
         self._opened_ms = time.time() * 1_000
 

@@ -36,8 +36,8 @@ class Series:
     partition: int = 0
     beyond: int = 0
     """Candles of records before this offset were known here, and are no more."""
-    audience: set[Any] = field(default_factory=set)
-    """The clients that get every change."""
+    audience: Any = field(default_factory=set)
+    """The clients that get every change: an ``Audience``."""
     keepers: list[Callable[[Candle], None]] = field(default_factory=list)
     """Who wants what leaves memory, or is too old to enter it."""
 
@@ -57,6 +57,8 @@ class History:
         self.bytes = 0
         self.since: dict[int, int] = {}
         """The offset of ``md.klines.v1`` at which reading began, by partition."""
+        self.read_to: dict[int, int] = {}
+        """The offset up to which it has been read, by partition."""
         self._bytes_max = bytes_max
         # Versions of candles that have left (or never reached) their series: a replayed
         # correction of an old candle must not reach clients after a newer one.
@@ -81,6 +83,26 @@ class History:
         if sum(candle.closed for candle in found) < closed_max:
             return False
         return is_chain(series.key, found)
+
+    def position(self, partition: int) -> int:
+        """Return the offset of the last record of a partition that is in memory; -1: none."""
+        return self.read_to.get(partition, self.since.get(partition, 0)) - 1
+
+    def positions(self) -> dict[int, int]:
+        """Return the positions in all partitions."""
+        return {partition: self.position(partition) for partition in self.since | self.read_to}
+
+    def after(self, series: Series, position: int) -> list[Candle] | None:
+        """Return what was closed or corrected after a position, in order.
+
+        None where memory cannot tell: it began later, forgot some, or has not read so far. Of a
+        candle that was told again and again there is the newest revision.
+        """
+        begun = max(self.since.get(series.partition, 0), series.beyond)
+        if not begun <= position + 1 <= self.position(series.partition) + 1:
+            return None
+        found = [each for each in series.candles.values() if each.offset > position]
+        return sorted(found, key=_offset)
 
     def needs(self, series: Series) -> int:
         """Return up to which offset the warehouse has to hold what is not in memory."""
@@ -174,6 +196,10 @@ def is_chain(key: Key, found: Iterable[Candle]) -> bool:
         or rows.ids(one.row).last_id + 1 == rows.ids(other.row).first_id
         for one, other in pairwise(found)
     )
+
+
+def _offset(candle: Candle) -> int:
+    return candle.offset
 
 
 def _size(candle: Candle) -> int:

@@ -58,7 +58,9 @@ class IntervalView(BaseModel):
     length_ms: int
     anchor: str
     enabled: bool
-    source: Literal["control", "settings"] = Field(description="Who wants it so.")
+    source: Literal["control", "settings", "demand"] = Field(
+        description="Who wants it so; demand: clients that are subscribed to it."
+    )
     open_ms: int
     end_ms: int
 
@@ -88,8 +90,9 @@ def build_intervals(table: IntervalTable, write: Write) -> APIRouter:
     async def add(ref: IntervalRef, response: Response) -> IntervalView | IntervalList:
         """Make candles of it, also after restarts; 202: that is new, 200: it was so already."""
         named = _named(ref.interval)
-        many = len({*wanted.made, *named})
-        if many > max(INTERVALS_MAX, len(wanted.made)):
+        lasting = set(wanted.made) - wanted.demanded.keys()  # those on demand give way
+        many = len(lasting.union(named))
+        if many > max(INTERVALS_MAX, len(lasting)):
             raise _refusal(f"this would make {many} intervals, {INTERVALS_MAX} are allowed")
         if await _change(wanted, write, named, enabled=True):
             response.status_code = ACCEPTED
@@ -170,7 +173,15 @@ def _view(wanted: WantedIntervals, interval: Interval, at_ms: int) -> IntervalVi
         length_ms=interval.length_ms,
         anchor=interval.anchor,
         enabled=interval in wanted.made,
-        source="control" if interval in wanted.controls else "settings",
+        source=_source(wanted, interval),
         open_ms=open_ms,
         end_ms=end_ms,
     )
+
+
+def _source(
+    wanted: WantedIntervals, interval: Interval
+) -> Literal["control", "settings", "demand"]:
+    if interval in wanted.demanded:
+        return "demand"
+    return "control" if interval in wanted.controls else "settings"

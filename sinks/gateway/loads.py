@@ -17,6 +17,8 @@ class Load:
     def __init__(self, client: Any, wanted: Wanted, series: Series | None) -> None:
         self.client = client
         self.wanted = wanted
+        self.is_begun = False
+        """False while the interval is not made yet: there is nothing to be read."""
         self.is_over = False
         self.is_lossy = False
         self.series: Series | None = None

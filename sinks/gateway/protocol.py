@@ -1,19 +1,20 @@
-"""What a client may say and what it is told: text in, values out, no I/O.
+"""What a client may say: text in, values out, no I/O; ``envelopes`` has what it is told.
 
 A bare number as timeframe means minutes (``15`` is ``15m``), as the clients of old send it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, get_args
 
-import msgspec
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     StringConstraints,
+    Tag,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -30,8 +31,11 @@ INITIAL_CANDLES_DEFAULT = 100
 INITIAL_CANDLES_MAX = 10_000
 """Of one subscribe message, all its series together."""
 
-SNAPSHOT_ROWS_MAX = 1_000  # of one message; clients' libraries refuse longer ones
+FROM_SEQ_MAX = 1_000  # partitions of one subscription
 QUOTED_CHARS_MAX = 80
+Kind = Literal["trades", "prices", "tickers", "books", "ticks", "stats", "gaps"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+KLINES: Literal["klines"] = "klines"
 EXAMPLE = (
     '{"action":"subscribe","subscriptions":[{"symbol":"BTCUSDT","exchange":"binance",'
     '"channel":"linear","timeframes":[{"timeframe":"173m","initial_candles":100},15]}]}'
@@ -88,6 +92,24 @@ class Key(NamedTuple):
         ]
 
 
+class KindKey(NamedTuple):
+    """What is told of a symbol beside its candles; ``*`` in any of the texts is any."""
+
+    exchange: str
+    channel: str
+    symbol: str
+    kind: Kind
+
+    @property
+    def is_pattern(self) -> bool:
+        """Say whether it covers more than this symbol of this market."""
+        return ANY in self[:3]
+
+    def covers(self, market: tuple[str, str, str]) -> bool:
+        """Say whether a symbol of a market is meant by this key."""
+        return all(mine in (ANY, theirs) for mine, theirs in zip(self[:3], market, strict=True))
+
+
 class DataStatus(NamedTuple):
     """How whole the data of a series are, in the words that clients know."""
 
@@ -104,6 +126,8 @@ class Wanted(NamedTuple):
 
     key: Key
     initial_candles: int
+    from_seq: tuple[tuple[int, int], ...] | None = None
+    """Partitions and the offsets up to which the client has everything already."""
 
 
 class Answer(NamedTuple):
@@ -113,6 +137,13 @@ class Answer(NamedTuple):
     candles: int
     hint: str | None
     status: DataStatus = DataStatus()
+
+
+class KindAnswer(NamedTuple):
+    """What a subscription to a kind begins with."""
+
+    key: KindKey
+    hint: str | None
 
 
 def _intervals(value: object) -> tuple[Interval, ...]:
@@ -148,23 +179,31 @@ _Spelled = Annotated[
     Timeframe, BeforeValidator(_spelled_out, json_schema_input_type=Timeframe | str | int)
 ]
 Timeframes = Annotated[list[_Spelled], Field()]
+Offsets = dict[Annotated[int, Field(ge=0, lt=1 << 31)], Annotated[int, Field(ge=-1, lt=1 << 63)]]
 
 
-class Selection(_Said):
-    """Some timeframes of a symbol, by default of Binance's linear perpetuals; ``*`` is any."""
-
+class _Named(_Said):
     symbol: Name
     exchange: Name = "binance"
     channel: Literal[Channel, "*"] = "linear"
-    timeframes: Timeframes = []
 
-    def wanted(self) -> list[Wanted]:
-        """Return one entry for each timeframe named."""
-        return [
-            Wanted(Key(self.exchange, self.channel, self.symbol, interval), item.initial_candles)
-            for item in self.timeframes
-            for interval in item.timeframe
-        ]
+
+class KindSelection(_Named):
+    """All that is told of one kind; by default of Binance's linear perpetuals; ``*`` is any."""
+
+    data_type: Kind
+
+    @property
+    def key(self) -> KindKey:
+        """Return what is meant."""
+        return KindKey(self.exchange, self.channel, self.symbol, self.data_type)
+
+
+class Selection(_Named):
+    """Some timeframes of a symbol, by default of Binance's linear perpetuals; ``*`` is any."""
+
+    data_type: Literal["klines"] = KLINES
+    timeframes: Timeframes = []
 
     def means(self, key: Key) -> bool:
         """Say whether the subscription ``key`` is meant; no timeframe named means all of them."""
@@ -175,23 +214,74 @@ class Selection(_Said):
 
 
 class Subscription(Selection):
-    """What to send from now on."""
+    """Candles to send from now on."""
 
     timeframes: Timeframes = Field(min_length=1)
+    from_seq: Offsets | None = Field(None, max_length=FROM_SEQ_MAX)
+
+    def wanted(self) -> list[Wanted]:
+        """Return one entry for each timeframe named."""
+        seq = None if self.from_seq is None else tuple(sorted(self.from_seq.items()))
+        return [
+            Wanted(
+                Key(self.exchange, self.channel, self.symbol, interval), item.initial_candles, seq
+            )
+            for item in self.timeframes
+            for interval in item.timeframe
+        ]
+
+
+def _sort_of(said: object) -> str:
+    is_kind = isinstance(said, dict) and said.get("data_type", KLINES) != KLINES
+    return _KIND if is_kind else KLINES
+
+
+_KIND = "kind"
+_Kinds = Annotated[KindSelection, Tag(_KIND)]
+_ByType = Discriminator(_sort_of)
 
 
 class Subscribe(_Said):
-    """Send the candles so far, then every change."""
+    """Send what is known so far, then every change."""
 
     action: Literal["subscribe"]
-    subscriptions: list[Subscription] = Field(min_length=1)
+    subscriptions: list[Annotated[Annotated[Subscription, Tag(KLINES)] | _Kinds, _ByType]] = Field(
+        min_length=1
+    )
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """Return the candles that are named, one entry for each timeframe."""
+        ours = [each for each in self.subscriptions if isinstance(each, Subscription)]
+        return [wanted for each in ours for wanted in each.wanted()]
+
+    @property
+    def kinds(self) -> list[KindKey]:
+        """Return the kinds that are named, each once."""
+        return _kinds(self.subscriptions)
 
 
 class Unsubscribe(_Said):
     """Send no more of these; they are named as they were subscribed."""
 
     action: Literal["unsubscribe"]
-    subscriptions: list[Selection] = Field(min_length=1)
+    subscriptions: list[Annotated[Annotated[Selection, Tag(KLINES)] | _Kinds, _ByType]] = Field(
+        min_length=1
+    )
+
+    def means(self, key: Key) -> bool:
+        """Say whether a subscription to candles is to end."""
+        ours = (each for each in self.subscriptions if isinstance(each, Selection))
+        return any(each.means(key) for each in ours)
+
+    @property
+    def kinds(self) -> list[KindKey]:
+        """Return the kinds that are named, each once."""
+        return _kinds(self.subscriptions)
+
+
+def _kinds(said: Sequence[Selection | KindSelection]) -> list[KindKey]:
+    return list(dict.fromkeys(each.key for each in said if isinstance(each, KindSelection)))
 
 
 class Ping(_Said):
@@ -243,120 +333,16 @@ def _refusal(error: ValidationError) -> Refused:
 
 
 def _path(parts: Sequence[int | str]) -> str:
-    # The first part is the action, by which the kind of message was told.
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[1:])
+    # The first part is the action, and behind a place in a list stands by what it was told.
+    named = [
+        part
+        for at, part in enumerate(parts)
+        if at and not (part in (KLINES, _KIND) and isinstance(parts[at - 1], int))
+    ]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in named)
     return text.removeprefix(".")
 
 
 def _quoted(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= QUOTED_CHARS_MAX else shown[:QUOTED_CHARS_MAX] + "..."
-
-
-def _text(message: dict[str, Any]) -> str:
-    return msgspec.json.encode(message).decode()
-
-
-def error_text(refused: Refused) -> str:
-    """Return the answer to a message that was not obeyed."""
-    return _text({"type": "error", "error": refused.error, "hint": refused.hint})
-
-
-def pong_text(now_ms: int) -> str:
-    """Return the answer to a ping."""
-    return _text({"type": "pong", "time_ms": now_ms})
-
-
-def subscribed_text(answers: Iterable[Answer]) -> str:
-    """Return the answer to a subscribe: per entry how many candles follow, and advice if any."""
-    items = []
-    for wanted, candles, hint, status in answers:
-        item = {**_named(wanted.key), "candles": candles, "data_status": status._asdict()}
-        items.append(item if hint is None else {**item, "hint": hint})
-    return _text({"type": "subscribed", "subscriptions": items})
-
-
-def unsubscribed_text(keys: Sequence[Key], reason: str = "") -> str:
-    """Return the answer to an unsubscribe: what was really given up; unasked, with a reason."""
-    told = {"type": "unsubscribed", "subscriptions": [_named(key) for key in keys]}
-    return _text({**told, "reason": reason} if reason else told)
-
-
-def _named(key: Key) -> dict[str, Any]:
-    return {
-        "symbol": key.symbol,
-        "exchange": key.exchange,
-        "channel": key.channel,
-        "timeframe": key.interval.text,
-        "interval": key.interval.length_ms,
-        "anchor": key.interval.anchor,
-    }
-
-
-def market_head(exchange: str, channel: str) -> str:
-    """Return the beginning of every update's envelope; ``updates_text`` ends it."""
-    fields = {"exchange": exchange, "channel": channel, "data_type": "klines", "recv_ms": 0}
-    return _text(fields)[:-2]
-
-
-def updates_text(head: str, recv_ms: int, rows: Sequence[str]) -> str:
-    """Return one envelope of updates under ``market_head``, which may be of several symbols."""
-    return f'{head}{recv_ms},"data":[{",".join(rows)}]}}'
-
-
-def klines_head(
-    exchange: str,
-    channel: str,
-    recv_ms: int,
-    *,
-    snapshot: bool = False,
-    status: DataStatus | None = None,
-) -> str:
-    """Return the envelope up to its rows; ``klines_text`` puts the rows in."""
-    fields: dict[str, Any] = {
-        "exchange": exchange,
-        "channel": channel,
-        "data_type": "klines",
-        "recv_ms": recv_ms,
-    }
-    if snapshot:
-        fields["snapshot"] = True
-    if status is not None:
-        fields["data_status"] = status._asdict()
-    return _text(fields)[:-1] + ',"data":['
-
-
-def klines_text(head: str, rows: Sequence[str]) -> str:
-    """Return one envelope; the rows are JSON texts and stay as they are, digit for digit."""
-    return f"{head}{','.join(rows)}]}}"
-
-
-def snapshot_texts(
-    key: Key, recv_ms: int, rows: Sequence[str], status: DataStatus
-) -> Iterator[str]:
-    """Yield a snapshot; what is beyond one message's rows goes on as changes."""
-    for at in range(0, max(len(rows), 1), SNAPSHOT_ROWS_MAX):
-        told = None if at else status
-        head = klines_head(key.exchange, key.channel, recv_ms, snapshot=not at, status=told)
-        yield klines_text(head, rows[at : at + SNAPSHOT_ROWS_MAX])
-
-
-def status_text(keys: Iterable[Key], status: DataStatus) -> str:
-    """Return what became of the data of some series of one symbol, unasked."""
-    named = list(keys)
-    exchange, channel, symbol, _ = named[0]
-    return _text(
-        {
-            "type": "data_status",
-            "symbol": symbol,
-            "exchange": exchange,
-            "channel": channel,
-            "timeframes": [key.interval.text for key in named],
-            "data_status": status._asdict(),
-        }
-    )
-
-
-def stats_text(figures: dict[str, Any]) -> str:
-    """Return the rates, as sent once a second."""
-    return _text({"type": "stats", **figures})

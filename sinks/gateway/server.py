@@ -5,13 +5,17 @@ Signals are the process's own business (``runtime.shutdown``), so uvicorn's hand
 
 import asyncio
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import CloseCode
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -19,27 +23,26 @@ from runtime.errors import Misconfigured
 from runtime.ports import port_refused
 from sinks.gateway.connection import WIRE
 from sinks.gateway.protocol import MESSAGE_BYTES_MAX
-from sinks.gateway.security.half_open import HalfOpen, bounded_http
+from sinks.gateway.security.half_open import REQUEST_WITHIN_S, HalfOpen, bounded_http
 from sinks.gateway.security.policy import Tls
+from sinks.gateway.wire.deflate import WINDOW_BITS
 
 PORT_SETTING = "STREAMER_WEBSOCKET_PORT"
 HOST_SETTING = "STREAMER_WEBSOCKET_HOST"
 BACKLOG = 2_048
+UNSENT_BYTES_MAX = 128 << 10
+"""Of a connection, in the kernel: more would be old when it arrives, and is megabytes for each."""
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
 PART_AFTER_S = 5.0  # what a client that does not read gets to take notice of the close frame
 STOP_WITHIN_S = 5
-
-TEXT_FRAME = 0x81  # whole, not the beginning of one
-_HEAD_16 = struct.Struct("!BBH")
-_HEAD_64 = struct.Struct("!BBQ")
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind the gateway's socket; raise Misconfigured naming the setting that must change."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as e:
         raise Misconfigured(
             HOST_SETTING,
@@ -48,12 +51,60 @@ def listen(host: str, port: int) -> socket.socket:
         ) from e
     except OSError as e:
         raise port_refused(host, port, PORT_SETTING, e) from e
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what it accepts inherits it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+    return listener
+
+
+EXTENSIONS = [
+    # Without context takeover one compressed message can be sent to many.
+    ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+]
+
+
+class Mailbox:
+    """What asyncio.Queue does here, for one reader, in a tenth of the memory."""
+
+    __slots__ = ("_events", "_waiter")
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, event: Any) -> None:
+        """Put an event in."""
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        """Return the oldest event, when there is one."""
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._events.pop(0)
+
+    def empty(self) -> bool:
+        """Say whether there is none."""
+        return not self._events
 
 
 class Protocol(WebSocketsSansIOProtocol):
     """uvicorn's, with a way to send without a wait, and to part from a peer that does not read."""
 
     on_writable: Callable[[], None] | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.queue = Mailbox()  # type: ignore[assignment]
+        if config.ws_per_message_deflate:
+            self.conn.available_extensions = EXTENSIONS
 
     def handle_connect(self, event: Request) -> None:
         """Offer this side of the connection to the application."""
@@ -66,15 +117,46 @@ class Protocol(WebSocketsSansIOProtocol):
         """Say whether the peer reads what it is sent."""
         return self.writable.is_set()
 
-    def send_texts(self, texts: Iterable[str]) -> None:
-        """Send messages in one write, unless the connection is closing."""
-        if self.conn.state is not State.OPEN or self.transport.is_closing():
-            return
-        parts: list[bytes] = []
-        for text in texts:
-            data = text.encode()
-            parts += (_frame_head(len(data)), data)
-        self.transport.write(b"".join(parts))
+    @property
+    def is_deflated(self) -> bool:
+        """Say whether the peer takes compressed messages, and takes back as far as they reach."""
+        bits = [getattr(each, "local_max_window_bits", 0) for each in self.conn.extensions]
+        return bool(bits) and bits[0] >= WINDOW_BITS
+
+    def send_frames(self, frames: bytes) -> None:
+        """Send whole frames, unless the connection is closing."""
+        if self.conn.state is State.OPEN and not self.transport.is_closing():
+            self.transport.write(frames)
+
+    def forget_handshake(self) -> None:
+        """Free what nobody asks for once the connection is accepted: 3 KB of each."""
+        del self.request, self.response
+        self.scope["headers"] = [each for each in self.scope["headers"] if each[0] == b"host"]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a handshake that was answered is over, else uvicorn calls it an error of ours."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = self.close_sent
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand over a message; what is no text is the peer's fault, no error to be logged."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self.frames = []
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer does not read what it asks for: pongs would pile up."""
+        if self.is_writable:
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
 
     def resume_writing(self) -> None:
         """Go on sending."""
@@ -93,19 +175,10 @@ class Protocol(WebSocketsSansIOProtocol):
         self.part_soon()
 
 
-def _frame_head(size: int) -> bytes:
-    """Return the head of an unmasked text message of one frame (RFC 6455, section 5.2)."""
-    if size < 126:
-        return bytes((TEXT_FRAME, size))
-    if size < 1 << 16:
-        return _HEAD_16.pack(TEXT_FRAME, 126, size)
-    return _HEAD_64.pack(TEXT_FRAME, 127, size)
-
-
 class Server(uvicorn.Server):
     """Serves an application on a listening socket while ``running``."""
 
-    def __init__(self, app: FastAPI, *, tls: Tls | None = None) -> None:
+    def __init__(self, app: FastAPI, *, tls: Tls | None = None, compress: bool = True) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -114,17 +187,39 @@ class Server(uvicorn.Server):
                 ws_max_size=4 * MESSAGE_BYTES_MAX,  # up to here the answer is an error, not a close
                 ws_ping_interval=PING_INTERVAL_S,
                 ws_ping_timeout=PING_TIMEOUT_S,
-                ws_per_message_deflate=False,  # halves the messages per second
+                ws_per_message_deflate=compress,
                 lifespan="off",
                 log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # the guard's own: uvicorn would believe all of loopback
                 ssl_certfile=tls.cert if tls else None,
                 ssl_keyfile=tls.key if tls else None,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept; uvicorn's own startup leaves the handshake of TLS asyncio's 60 s."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def http() -> asyncio.Protocol:
+            return config.http_protocol_class(
+                config=config, server_state=self.server_state, app_state={}
+            )  # type: ignore[call-arg]
+
+        self.servers = [
+            await loop.create_server(
+                http,
+                sock=sock,
+                ssl=config.ssl,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=REQUEST_WITHIN_S if config.ssl else None,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

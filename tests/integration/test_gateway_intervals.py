@@ -28,7 +28,8 @@ WITHIN_S = 2.0
 @pytest.fixture
 async def world(kafka_bootstrap, topic_prefix):
     async with World(kafka_bootstrap, topic_prefix) as world:
-        world.settings = world.settings.model_copy(update={"kline_intervals": ("1m", "5m")})
+        changes = {"kline_intervals": ("1m", "5m"), "gateway_intervals_on_demand_max": 0}
+        world.settings = world.settings.model_copy(update=changes)
         yield world
 
 

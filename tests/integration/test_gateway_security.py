@@ -217,27 +217,6 @@ async def test_connections_are_counted_by_address_and_by_key_and_given_back(worl
             pass
 
 
-async def test_two_gateways_on_one_redis_count_one_rate(world, redis_url, topic_prefix) -> None:
-    parts = httpx.URL(redis_url)
-    world.settings = world.settings.model_copy(
-        update={
-            "redis_host": parts.host,
-            "redis_port": parts.port,
-            "redis_main_key": topic_prefix,
-            "gateway_requests_per_key_s": 5,
-        }
-    )
-    async with world.gateway() as one, world.gateway() as two:
-        asked = [
-            gateway.get("/api/v1/whoami", **shows(ADMIN))
-            for _ in range(9)
-            for gateway in (one, two)
-        ]
-        codes = [answer.status_code for answer in await asyncio.gather(*asked)]
-    assert codes.count(429) >= 3  # each alone would have let ten through
-    assert codes.count(200) >= 10
-
-
 async def test_the_first_key_is_an_admins_and_ends_the_open_door(kafka_bootstrap, topic_prefix):
     world = World(kafka_bootstrap, topic_prefix)
     async with world, world.gateway() as client, connect(address(client)) as page:

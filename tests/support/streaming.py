@@ -42,9 +42,11 @@ class World:
         self.settings = Settings(
             _env_file=None, kafka_bootstrap=bootstrap, kafka_topic_prefix=prefix
         )
-        self._producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=1)
+        self._producer: AIOKafkaProducer
 
     async def __aenter__(self):
+        bootstrap = self.settings.kafka_bootstrap
+        self._producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=1)
         specs = [
             TopicSpec(name=self.name(topic), partitions=topic.partitions or 1,
                       config=topic.settings())

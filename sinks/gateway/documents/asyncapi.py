@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.docs import exact_numbers
 from sinks.gateway import protocol
-from sinks.gateway.documents.messages import EXAMPLES, FORMS
+from sinks.gateway.documents.messages import EXAMPLES, FORMS, PARTS
 
 Schema = dict[str, Any]
 STREAM = "/ws/stream"
@@ -23,14 +23,15 @@ HEARD_EXAMPLES: dict[str, Schema] = {
     "Ping": {"action": "ping"},
 }
 ABOUT = """\
-JSON texts. A client says what it wants, and is told candles: first those so far, then every change.
-The parameter `format` of the address chooses the form in which they are told; `stats=false` leaves
-the statistics out. Numbers are exact: read them as decimals.
+JSON texts. A client says what it wants (candles, or with `data_type` trades, prices, tickers,
+books, ticks, statistics or gaps), and is told what is known so far, then every change. `format` in
+the address chooses the form in which candles are told, or msgpack: the same maps as binary
+messages; `stats=false` leaves the statistics out. Numbers are exact: read them as decimals.
 """
 PARAMETERS: Schema = {
     "type": "object",
     "properties": {
-        "format": {"type": "string", "enum": list(FORMS), "default": "native"},
+        "format": {"type": "string", "enum": [*FORMS, "msgpack"], "default": "native"},
         "stats": {"type": "string", "enum": ["true", "false"], "default": "true"},
         "tz": {
             "type": "string",
@@ -102,7 +103,7 @@ def _messages() -> Schema:
 
 def _schemas() -> Schema:
     template = "#/components/schemas/{name}"
-    sent = {each for form in FORMS.values() for each in form}
+    sent = {*PARTS, *(each for form in FORMS.values() for each in form)}
     by_name = sorted(sent, key=lambda each: each.__name__)
     _, told = msgspec.json.schema_components(by_name, ref_template=template)
     _, heard = models_json_schema(

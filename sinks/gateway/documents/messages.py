@@ -3,24 +3,18 @@
 They describe and are never decoded into: a test holds them against what is really sent.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.klines import Kline
 from schemas.trades import Channel
-from sinks.gateway.protocol import ANY
-
-AnyChannel = Literal[Channel, "*"]
-assert ANY == "*"  # noqa: S101 - the type above cannot name it
+from sinks.gateway.documents import kinds
+from sinks.gateway.documents.kinds import AnyChannel, BegunKind, NamedKind, Sent, either
 
 
-class _Sent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Status(_Sent):
+class Status(Sent):
     """How whole the data of a series are."""
 
     historical_loading: bool
@@ -30,7 +24,7 @@ class Status(_Sent):
     data_quality: Literal["complete", "gap", "partial"]
 
 
-class Named(_Sent):
+class Named(Sent):
     """A subscription: a series, or with * all that it covers."""
 
     symbol: str
@@ -51,22 +45,24 @@ class Begun(Named):
     hint: str | UnsetType = UNSET
 
 
-class Subscribed(_Sent):
+class Subscribed(Sent):
     """The answer to a subscribe."""
 
     type: Literal["subscribed"]
-    subscriptions: list[Begun]
+    subscriptions: list[Annotated[dict[str, Any], either(Begun, BegunKind)]]
+    seq: dict[str, int] | UnsetType = UNSET
+    """As in Klines: nothing is missing up to there, where nothing is sent first."""
 
 
-class Unsubscribed(_Sent):
-    """The answer to an unsubscribe; unasked, with a reason, when an interval is removed."""
+class Unsubscribed(Sent):
+    """The answer to an unsubscribe; unasked, with a reason, when one cannot be served any more."""
 
     type: Literal["unsubscribed"]
-    subscriptions: list[Named]
+    subscriptions: list[Annotated[dict[str, Any], either(Named, NamedKind)]]
     reason: str | UnsetType = UNSET
 
 
-class Error(_Sent):
+class Error(Sent):
     """A message that was not obeyed: what is wrong with it, and what would be right."""
 
     type: Literal["error"]
@@ -74,14 +70,14 @@ class Error(_Sent):
     hint: str
 
 
-class Pong(_Sent):
+class Pong(Sent):
     """The answer to a ping."""
 
     type: Literal["pong"]
     time_ms: int
 
 
-class DataStatusChanged(_Sent):
+class DataStatusChanged(Sent):
     """The state of a symbol's data changed."""
 
     type: Literal["data_status"]
@@ -92,14 +88,14 @@ class DataStatusChanged(_Sent):
     data_status: Status
 
 
-class Latency(_Sent):
+class Latency(Sent):
     """From the ingestor to here, in ms; null: nothing was received."""
 
     p50: int | None
     p99: int | None
 
 
-class Stats(_Sent):
+class Stats(Sent):
     """The rates, once a second; ?stats=false leaves them out."""
 
     type: Literal["stats"]
@@ -111,7 +107,7 @@ class Stats(_Sent):
     time_ms: int
 
 
-class Klines(_Sent):
+class Klines(Sent):
     """Candles. A snapshot replaces what was shown; of two revisions the higher rev is true."""
 
     exchange: str
@@ -123,9 +119,12 @@ class Klines(_Sent):
     snapshot: Literal[True] | UnsetType = UNSET
     data_status: Status | UnsetType = UNSET
     """Of a snapshot."""
+    seq: dict[str, int] | UnsetType = UNSET
+    """By partition of md.klines.v1 the offset up to which a client has everything, once it has had
+    this: from_seq goes on there."""
 
 
-class Ohlcv(_Sent):
+class Ohlcv(Sent):
     """A candle under the names of old."""
 
     candle_time: int
@@ -137,7 +136,7 @@ class Ohlcv(_Sent):
     trades_count: int
 
 
-class OhlcvUpdate(_Sent):
+class OhlcvUpdate(Sent):
     """A candle and the state of its data: ?format=ohlcv_update."""
 
     type: Literal["ohlcv_update"]
@@ -148,7 +147,7 @@ class OhlcvUpdate(_Sent):
     data_status: Status
 
 
-class PlainKline(_Sent):
+class PlainKline(Sent):
     """A closed candle."""
 
     symbol: str
@@ -162,7 +161,7 @@ class PlainKline(_Sent):
     trade_count: int
 
 
-class Envelope(_Sent):
+class Envelope(Sent):
     """Closed candles of one exchange and channel: ?format=envelope."""
 
     exchange: str
@@ -171,7 +170,7 @@ class Envelope(_Sent):
     data: list[PlainKline]
 
 
-class Second(_Sent):
+class Second(Sent):
     """The candle of one second, once it is over: ?format=ohlc, and /ws/ohlc."""
 
     symbol: str
@@ -186,18 +185,22 @@ NATIVE: tuple[type[msgspec.Struct], ...] = (
     Subscribed,
     Unsubscribed,
     Klines,
+    *kinds.KINDS,
     DataStatusChanged,
     Stats,
     Pong,
     Error,
 )
+PARTS: tuple[type[msgspec.Struct], ...] = (Begun, Named, *kinds.PARTS)
+"""What messages refer to by name."""
 FORMS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "native": NATIVE,
-    "ohlcv_update": (Subscribed, Unsubscribed, OhlcvUpdate, Pong, Error),
+    "ohlcv_update": (Subscribed, Unsubscribed, OhlcvUpdate, *kinds.KINDS, Pong, Error),
     "envelope": (Envelope, Pong, Error),
     "ohlc": (Second, Pong, Error),
 }
 EXAMPLES: dict[str, str] = {
+    **kinds.EXAMPLES,
     "Subscribed": '{"type":"subscribed","subscriptions":[{"symbol":"BTCUSDT","exchange":"binance",'
     '"channel":"linear","timeframe":"173m","interval":10380000,"anchor":"","candles":100,'
     '"data_status":{"historical_loading":false,"gap_recovery":false,"data_quality":"complete"}}]}',

@@ -4,6 +4,7 @@
 stands left of that was written by whoever likes to.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import (
     IPv4Address,
@@ -20,6 +21,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 HOPS_MAX = 20
+_WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:\d+)?|(?P<four>[^:]+):\d+|(?P<plain>[^][]+)")
 
 
 def parse_networks(setting: str, texts: Iterable[str]) -> tuple[Network, ...]:
@@ -42,13 +44,11 @@ def is_within(address: Address, networks: Iterable[Network]) -> bool:
 
 def parse_address(text: str) -> Address | None:
     """Read an address, with or without a port; one that IPv6 only carries is IPv4's."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    form = _WITH_PORT.fullmatch(text.strip())
+    if form is None:
+        return None
     try:
-        address = ip_address(text)
+        address = ip_address(form["six"] or form["four"] or form["plain"])
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -85,4 +85,4 @@ def is_loopback(host: str) -> bool:
     address = parse_address(name)
     if address is not None:
         return address.is_loopback
-    return name.partition(":")[0] == "localhost"
+    return name == "localhost" or re.fullmatch(r"localhost:\d+", name) is not None

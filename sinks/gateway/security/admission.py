@@ -6,7 +6,7 @@ another site in a browser here, a name that points here, a proxy: none of them i
 
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -19,15 +19,27 @@ from sinks.gateway.security.addresses import (
     parse_address,
 )
 from sinks.gateway.security.credentials import Shown, in_headers, in_query
-from sinks.gateway.security.denied import FORBIDDEN, NOT_FOUND, UNKNOWN, Denied
+from sinks.gateway.security.denied import (
+    BAD,
+    FORBIDDEN,
+    NOT_FOUND,
+    TOO_LARGE,
+    UNKNOWN,
+    Denied,
+)
 from sinks.gateway.security.doorkeeper import LOCAL, NO_KEY, Caller, Doorkeeper
 from sinks.gateway.security.policy import Policy
 from sinks.gateway.security.rates import Rates
 from sinks.gateway.security.roles import WEBSOCKET, Endpoints, Role
 
 FAILURE_COST = 10.0  # requests that a wrong key or token counts as
-FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded")
+FORWARDED = {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"}
+"""What proxies add; and whatever begins with x-forwarded."""
 SAFE = {"GET", "HEAD"}
+PATH_CHARS_MAX = 300
+HEAD_BYTES_MAX = 16 << 10
+BODY_HEADERS = {b"content-length", b"transfer-encoding"}
+PLAIN = "/:@!$&'()*+,;=~"  # RFC 3986 leaves them as they are in a path
 
 
 @dataclass(slots=True)
@@ -39,6 +51,11 @@ class Visit:
     ip: str = ""
     needed: Role | None = None
     caller: Caller | None = None
+
+    @property
+    def told(self) -> str:
+        """The path as logs tell it: of any length, with line ends or colours, it forges nothing."""
+        return quote(self.path[:PATH_CHARS_MAX], safe=PLAIN)
 
     @property
     def is_audited(self) -> bool:
@@ -59,11 +76,12 @@ class Admission:
 
     async def admit(self, scope: Scope, visit: Visit) -> None:
         """Fill the visit in; a WebSocket's may end without a caller, who then has to sign in."""
+        _check_head(scope, visit)
         headers = Headers(scope=scope)
         if self._doorkeeper.is_open:
             visit.needed = self._endpoints.needed(visit.method, visit.path)
             visit.ip = scope["client"][0] if scope.get("client") else ""
-            _check_local(visit, headers)
+            _check_local(visit, headers, scope["scheme"])
             visit.caller = LOCAL
             return
         visit.ip = self._address(scope, headers)
@@ -108,14 +126,27 @@ class Admission:
         return limited_as(address)
 
 
-def _check_local(visit: Visit, headers: Headers) -> None:
+def _check_head(scope: Scope, visit: Visit) -> None:
+    """Refuse heads that are too large, and those in which two parsers see two bodies."""
+    head: list[tuple[bytes, bytes]] = scope["headers"]
+    size = len(visit.path) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) for name, value in head) > HEAD_BYTES_MAX:
+        reason = f"the head of a request has at most {HEAD_BYTES_MAX} bytes"
+        raise Denied(TOO_LARGE, reason, kind="head")
+    if sum(name in BODY_HEADERS for name, _ in head) > 1:
+        raise Denied(BAD, "the length of the body is told more than once", kind="head")
+
+
+def _check_local(visit: Visit, headers: Headers, scheme: str) -> None:
     host = headers.get("host", "")
-    if not is_loopback(host) or any(name in headers for name in FORWARDED):
+    told = {name for name in headers if name in FORWARDED or name.startswith("x-forwarded")}
+    if told or not is_loopback(host):
         reason = "without keys only calls straight from this machine are obeyed: make a key"
         raise Denied(FORBIDDEN, reason, kind="not_local")
     origin = headers.get("origin")
     if origin is None or (visit.method in SAFE):
         return
-    if urlsplit(origin).netloc.lower() != host.strip().lower():
+    own = {"ws": "http", "wss": "https"}.get(scheme, scheme) + "://" + host.strip().lower()
+    if origin.lower() != own:
         reason = "without keys no page of another site may do this: make a key"
         raise Denied(FORBIDDEN, reason, kind="origin")

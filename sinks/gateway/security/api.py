@@ -3,28 +3,37 @@
 A key is in the answer that made it, and nowhere after.
 """
 
+import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
 
 import msgspec
+import structlog
 from fastapi import APIRouter, HTTPException, Path, Request
 from pydantic import BaseModel, Field
 
 from runtime.errors import Retriable
-from schemas.keys import ApiKey, RoleName
+from schemas.keys import ApiKey, RoleName, TokenFamily
 from sinks.gateway.answers import ERRORS, UNAVAILABLE
-from sinks.gateway.security.denied import NOT_FOUND, Denied
+from sinks.gateway.security import metrics
+from sinks.gateway.security.denied import NOT_FOUND, UNKNOWN, Denied
 from sinks.gateway.security.doorkeeper import Caller, Doorkeeper
+from sinks.gateway.security.families import REUSED
 from sinks.gateway.security.keys import KEYS_MAX, KeyTable, make_key
 from sinks.gateway.security.tokens import Pair
+
+logger = structlog.get_logger(__name__)
 
 CREATED = 201
 CONFLICT = 409
 DAY_MS = 24 * 3_600_000
 NAME_FORM = r"^[\w .@+-]{1,64}$"
 
+T = TypeVar("T")
 Write = Callable[[ApiKey], Awaitable[None]]
+WriteUse = Callable[[TokenFamily], Awaitable[None]]
 KeyId = Annotated[str, Path(min_length=1, max_length=64, examples=["0123456789ab"])]
 
 
@@ -125,19 +134,28 @@ def build_keys(table: KeyTable, write: Write, doorkeeper: Doorkeeper) -> APIRout
     return router
 
 
-def build_tokens(doorkeeper: Doorkeeper) -> APIRouter:
+def build_tokens(doorkeeper: Doorkeeper, write_use: WriteUse) -> APIRouter:
     """Return the routes of tokens."""
     router = APIRouter(prefix="/api/v1", tags=["keys"])
 
     @router.post("/tokens")
     async def tokens(request: Request) -> TokenPair:
         """Get tokens for the key that is shown: they stand for it, and end with it."""
-        return _pair(lambda: doorkeeper.tokens_for(_caller(request), time.time()))
+        with _refusing():
+            return _pair(doorkeeper.tokens_for(_caller(request), time.time()))
 
-    @router.post("/tokens/refresh")
+    @router.post("/tokens/refresh", responses=ERRORS)
     async def refresh(old: Refresh) -> TokenPair:
-        """Get new tokens for a refresh token."""
-        return _pair(lambda: doorkeeper.refreshed(old.refresh_token, time.time()))
+        """Get new tokens for a refresh token, once: used twice, it ends all that came of it."""
+        with _refusing():
+            use = doorkeeper.use(old.refresh_token, secrets.token_hex(8), time.time())
+            await _written(write_use, use, "show the key")
+            if not doorkeeper.is_first(use):
+                if not use.ended:  # compaction keeps the last word: it has to be this one
+                    await _written(write_use, msgspec.structs.replace(use, ended=True), "")
+                logger.warning("refresh_token_reused", key_id=use.key_id, family=use.id)
+                raise Denied(UNKNOWN, REUSED, kind="token_reused")
+            return _pair(doorkeeper.refreshed(old.refresh_token, time.time()))
 
     @router.get("/whoami")
     async def whoami(request: Request) -> CallerView:
@@ -153,11 +171,17 @@ def _caller(request: Request) -> Caller:
     return caller
 
 
-def _pair(issue: Callable[[], Pair]) -> TokenPair:
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Answer what is denied inside the block."""
     try:
-        pair = issue()
+        yield
     except Denied as e:
+        metrics.DENIED.labels(e.kind).inc()
         raise HTTPException(e.status, {"reason": e.reason, "near": []}, dict(e.headers)) from e
+
+
+def _pair(pair: Pair) -> TokenPair:
     return TokenPair(
         access_token=pair.access_token,
         refresh_token=pair.refresh_token,
@@ -165,11 +189,13 @@ def _pair(issue: Callable[[], Pair]) -> TokenPair:
     )
 
 
-async def _written(write: Write, key: ApiKey) -> None:
+async def _written(
+    write: Callable[[T], Awaitable[None]], record: T, remedy: str = "list the keys"
+) -> None:
     try:
-        await write(key)
+        await write(record)
     except Retriable as e:
-        reason = f"{e.reason}; whether it will be obeyed is not known: list the keys"
+        reason = f"{e.reason}; whether it will be obeyed is not known: {remedy}"
         raise _refusal(UNAVAILABLE, reason) from e
 
 

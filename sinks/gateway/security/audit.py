@@ -13,8 +13,6 @@ from sinks.gateway.security.admission import Visit
 
 logger = structlog.get_logger(__name__)
 
-PATH_CHARS_MAX = 300
-
 Append = Callable[[AuditEntry], Awaitable[None]]
 
 
@@ -34,7 +32,7 @@ class Audit:
             role=caller.role.text if caller else "nobody",
             ip=visit.ip,
             method=visit.method,
-            path=visit.path[:PATH_CHARS_MAX],
+            path=visit.told,
             status=status,
         )
         logger.info(

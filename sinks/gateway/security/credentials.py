@@ -69,7 +69,7 @@ def in_message(text: str | bytes) -> Shown | None:
         return None
     try:
         said = _read_sign_in(text)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     if said.action not in {"auth", "authenticate"}:
         return None

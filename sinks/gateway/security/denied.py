@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping
 
+BAD = 400
 UNKNOWN = 401
 FORBIDDEN = 403
 NOT_FOUND = 404
 TOO_MANY = 429
+TOO_LARGE = 431
 UNAVAILABLE = 503
 
 
@@ -27,6 +29,8 @@ class Denied(Exception):  # noqa: N818 - reads as what it says
         """The headers that belong to the status."""
         if self.retry_after_s is not None:
             return {"retry-after": str(max(1, math.ceil(self.retry_after_s)))}
+        if self.status in {BAD, TOO_LARGE}:
+            return {"connection": "close"}  # where the next request begins is not certain
         if self.status == UNKNOWN:
             return {"www-authenticate": 'Bearer realm="fibstream", Basic realm="fibstream"'}
         return {}

@@ -9,13 +9,14 @@ import math
 from typing import NamedTuple
 
 from runtime.settings import Settings
-from schemas.keys import RoleName
+from schemas.keys import RoleName, TokenFamily
 from sinks.gateway.security.addresses import is_loopback
 from sinks.gateway.security.credentials import Shown
 from sinks.gateway.security.denied import FORBIDDEN, UNKNOWN, Denied
+from sinks.gateway.security.families import REUSED, Families
 from sinks.gateway.security.keys import PREFIX, KeyTable, hash_text
 from sinks.gateway.security.roles import ROLES, Role
-from sinks.gateway.security.tokens import Pair, Tokens
+from sinks.gateway.security.tokens import Claims, Pair, Tokens
 
 BOOTSTRAP = "bootstrap"
 WSS_USER = "wss-user"
@@ -30,6 +31,8 @@ class Caller(NamedTuple):
     role: Role
     until_s: float = math.inf
     """When the token expires by which it is known."""
+    family: str = ""
+    """Of that token."""
 
     @property
     def has_key(self) -> bool:
@@ -44,9 +47,12 @@ ANONYMOUS = Caller("", "anonymous", Role.VIEWER)
 class Doorkeeper:
     """``identify`` a caller, and later ask whether it is ``ended``."""
 
-    def __init__(self, settings: Settings, table: KeyTable, tokens: Tokens) -> None:
+    def __init__(
+        self, settings: Settings, table: KeyTable, tokens: Tokens, families: Families
+    ) -> None:
         self._table = table
         self._tokens = tokens
+        self._families = families
         self._admin_hash = settings.gateway_admin_key_hash
         self._user = settings.wss_auth_user
         secret = settings.wss_auth_key
@@ -77,15 +83,25 @@ class Doorkeeper:
         if shown.secret.count(".") == 2 and not shown.secret.startswith(PREFIX):
             if self._user_hash and shown.user is not None and self._is_user(shown):
                 return self._caller(WSS_USER)
-            claims = self._tokens.read(shown.secret, "access")
-            return self._of_token(claims.key_id, claims.role, claims.expires_s, now_s)
+            return self._of_token(self._tokens.read(shown.secret, "access"), now_s)
         return self._of_key(shown, now_s)
 
-    def refreshed(self, refresh_token: str, now_s: float) -> Pair:
-        """Return new tokens for an old one; raise Denied."""
+    def use(self, refresh_token: str, call: str, now_s: float) -> TokenFamily:
+        """Return what to write of a token's use, before ``refreshed``; raise Denied."""
         claims = self._tokens.read(refresh_token, "refresh")
-        caller = self._of_token(claims.key_id, claims.role, claims.expires_s, now_s)
-        return self._tokens.issue(caller.key_id, _role_name(caller.role), int(now_s))
+        self._of_token(claims, now_s)
+        return self._families.used(claims, call, int((now_s + self._tokens.refresh_s) * 1_000))
+
+    def is_first(self, use: TokenFamily) -> bool:
+        """Say whether a use, now that it was read back, is the first of its token."""
+        return not use.ended and self._families.is_first(use)
+
+    def refreshed(self, refresh_token: str, now_s: float) -> Pair:
+        """Return new tokens for one that is used for the first time; raise Denied."""
+        claims = self._tokens.read(refresh_token, "refresh")
+        caller = self._of_token(claims, now_s)
+        role, number = _role_name(caller.role), claims.number + 1
+        return self._tokens.issue(caller.key_id, role, int(now_s), claims.family, number)
 
     def tokens_for(self, caller: Caller, now_s: float) -> Pair:
         """Return tokens of whoever showed a key; raise Denied."""
@@ -99,6 +115,8 @@ class Doorkeeper:
         """Return why a caller may not stay; empty: it may."""
         if now_s >= caller.until_s:
             return "the token has expired"
+        if caller.family and self._families.is_ended(caller.family):
+            return REUSED
         if caller.key_id in self._table.keys:
             key = self._table.keys[caller.key_id]
             return "" if key.is_alive(int(now_s * 1_000)) else "the key was revoked or has expired"
@@ -123,13 +141,13 @@ class Doorkeeper:
         names_it = hmac.compare_digest((shown.user or "").encode(), self._user.encode())
         return hmac.compare_digest(self._user_hash, hash_text(shown.secret)) and names_it
 
-    def _of_token(self, key_id: str, role: RoleName, expires_s: int, now_s: float) -> Caller:
+    def _of_token(self, claims: Claims, now_s: float) -> Caller:
         """Return the caller of a token: never with more rights than its key has now."""
-        owner = self._caller(key_id)
-        caller = owner._replace(role=min(owner.role, ROLES[role]), until_s=float(expires_s))
+        owner = self._caller(claims.key_id)._replace(family=claims.family)
         if reason := self.ended(owner, now_s):
             raise Denied(UNKNOWN, reason, kind="token")
-        return caller
+        role = min(owner.role, ROLES[claims.role])
+        return owner._replace(role=role, until_s=float(claims.expires_s))
 
     def _caller(self, key_id: str) -> Caller:
         if key_id == BOOTSTRAP and self._admin_hash:

@@ -188,4 +188,4 @@ async def _answer(kind: str, denied: Denied, send: Send) -> None:
 
 def _note(visit: Visit, denied: Denied) -> None:
     metrics.DENIED.labels(denied.kind).inc()
-    logger.debug("call_denied", ip=visit.ip, path=visit.path, status=denied.status, why=denied.kind)
+    logger.debug("call_denied", ip=visit.ip, path=visit.told, status=denied.status, why=denied.kind)

@@ -16,9 +16,12 @@ from sinks.gateway.security.admission import Admission
 from sinks.gateway.security.api import build_keys, build_tokens
 from sinks.gateway.security.audit import Audit
 from sinks.gateway.security.doorkeeper import Doorkeeper
+from sinks.gateway.security.families import Families
 from sinks.gateway.security.guard import Guard
+from sinks.gateway.security.half_open import HALF_OPEN_MAX
 from sinks.gateway.security.key_log import KeyLog
 from sinks.gateway.security.keys import KeyTable
+from sinks.gateway.security.open_files import allow_open_files
 from sinks.gateway.security.policy import read_policy, read_tls, read_tokens
 from sinks.gateway.security.rates import Rates
 from sinks.gateway.security.roles import Endpoints
@@ -39,8 +42,9 @@ class Security:
         self._host = settings.websocket_host
         self._policy = read_policy(settings)
         self._table = KeyTable()
-        self._doorkeeper = Doorkeeper(settings, self._table, read_tokens(settings))
-        self._log = KeyLog(settings, self._table)
+        self._families = Families()
+        self._doorkeeper = Doorkeeper(settings, self._table, read_tokens(settings), self._families)
+        self._log = KeyLog(settings, self._table, self._families)
         self._rates = Rates(settings)
         self._sessions = Sessions(self._doorkeeper)
         self._endpoints = Endpoints(settings.websocket_path)
@@ -48,6 +52,7 @@ class Security:
 
     async def open(self) -> None:
         """Read the keys; raise Misconfigured where anybody could reach a gateway without any."""
+        allow_open_files(self._policy.seats["all"] + HALF_OPEN_MAX)
         await self._log.open()
         metrics.KEYS.set(self._table.live(time.time_ns() // 1_000_000))
         if not is_loopback(self._host) and not self._doorkeeper.has_keys:
@@ -83,13 +88,14 @@ class Security:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = time.time()
+            self._families.forget(int(now_s * 1_000))
             self._sessions.sweep(now_s)
             metrics.KEYS.set(self._table.live(int(now_s * 1_000)))
 
     def routers(self) -> list[APIRouter]:
         """Return the routes of keys and tokens."""
         keys = build_keys(self._table, self._log.write, self._doorkeeper)
-        return [keys, build_tokens(self._doorkeeper)]
+        return [keys, build_tokens(self._doorkeeper, self._log.write_use)]
 
     def middleware(self) -> list[Middleware]:
         """Return what stands before the routes, the outermost first."""

@@ -1,5 +1,7 @@
 """JSON Web Tokens: short access tokens and longer refresh tokens, each bound to an API key.
 
+That a refresh token is good once is not decided here, but by what the topic tells of its family.
+
 One algorithm, no matter what a token's header says. Signing keys have names: the first signs, all
 verify, so a new one is put in front and the old one taken out when its tokens have expired.
 """
@@ -32,6 +34,10 @@ class Claims(NamedTuple):
     key_id: str
     role: RoleName
     expires_s: int
+    family: str = ""
+    """The refresh tokens that came one of another, and their access tokens."""
+    number: int = 0
+    """Which of its family a refresh token is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +72,29 @@ class Tokens:
         self._signing = dict(signing)
         self._lifetimes_s: dict[Use, int] = {"access": access_s, "refresh": refresh_s}
 
-    def issue(self, key_id: str, role: RoleName, now_s: int) -> Pair:
-        """Return new tokens of a key; raise Denied where there are no signing keys."""
+    @property
+    def refresh_s(self) -> int:
+        """How long a refresh token lives."""
+        return self._lifetimes_s["refresh"]
+
+    def issue(
+        self, key_id: str, role: RoleName, now_s: int, family: str = "", number: int = 0
+    ) -> Pair:
+        """Return new tokens of a key, by default of a new family; raise Denied without any."""
         if not self._signing:
             reason = f"tokens are not in use here: {SETTING} is empty"
             raise Denied(NOT_FOUND, reason, kind="tokens")
-        access = self._signed("access", key_id, role, now_s)
-        refresh = self._signed("refresh", key_id, role, now_s)
+        own = {"sub": key_id, "role": role, "fam": family or secrets.token_hex(8), "num": number}
+        access = self._signed("access", own, now_s)
+        refresh = self._signed("refresh", own, now_s)
         return Pair(access, refresh, self._lifetimes_s["access"])
 
-    def _signed(self, use: Use, key_id: str, role: RoleName, now_s: int) -> str:
+    def _signed(self, use: Use, own: Mapping[str, Any], now_s: int) -> str:
         name = next(iter(self._signing))
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
-            "sub": key_id,
-            "role": role,
+            **own,
             "use": use,
             "jti": secrets.token_hex(8),
             "iat": now_s,
@@ -108,8 +121,11 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError as e:
             raise Denied(UNKNOWN, "the token has expired", kind="token") from e
-        except (jwt.PyJWTError, ValueError) as e:
+        except (jwt.PyJWTError, ValueError, RecursionError) as e:  # its head may be nested deeply
             raise Denied(UNKNOWN, "the token is not valid", kind="token") from e
-        if claims.get("use") != use or claims.get("role") not in ROLES:
+        if claims.get("use") != use or str(claims.get("role")) not in ROLES:
             raise Denied(UNKNOWN, f"the token is no {use} token", kind="token")
-        return Claims(claims["sub"], claims["role"], int(claims["exp"]))
+        family, number = claims.get("fam"), claims.get("num")
+        if not isinstance(family, str) or not isinstance(number, int):
+            raise Denied(UNKNOWN, "the token is of no family", kind="token")
+        return Claims(claims["sub"], claims["role"], int(claims["exp"]), family, number)

@@ -12,7 +12,7 @@ from schemas.intervals import MINUTE_MS, Interval, parse_interval
 from schemas.trades import Channel
 from sinks.gateway import names
 from sinks.gateway.names import Unknown
-from sinks.gateway.protocol import ANY, INTERVALS_HINT, DataStatus, Refused, Subscribe
+from sinks.gateway.protocol import ANY, INTERVALS_HINT, KLINES, DataStatus, Refused, Subscribe
 from sinks.gateway.seeds import clock
 
 SECOND = Interval(1_000)
@@ -44,10 +44,16 @@ class _Told(msgspec.Struct, gc=False):
     symbol: str = ""
     timeframes: list[str] = []
     data_status: dict[str, Any] | None = None
-    data: list[Row] = []
+    data_type: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+
+    def rows(self) -> list[Row]:
+        """Return the candles in it."""
+        return _rows(self.data) if self.data_type == KLINES else []
 
 
 _read = msgspec.json.Decoder(_Told).decode
+_rows = msgspec.json.Decoder(list[Row]).decode
 row_of = msgspec.json.Decoder(Row).decode
 _Series = tuple[str, str, str, Interval]
 
@@ -96,10 +102,10 @@ class OhlcvUpdates:
             for timeframe in told.timeframes:
                 self._learn(told, told.symbol, parse_interval(timeframe))
             return
-        if told.type:
+        if told.type or told.data_type != KLINES:
             yield text
             return
-        for row in told.data:
+        for row in told.rows():
             interval = Interval(row.interval, row.anchor)
             self._learn(told, row.symbol, interval)
             state = self._states.get((told.exchange, told.channel, row.symbol, interval))
@@ -135,7 +141,7 @@ class _Pushed:
         if told.type in ("error", "pong"):
             yield text
         elif not told.type:
-            rows = [row for row in told.data if row.closed]  # these clients know no open candles
+            rows = [row for row in told.rows() if row.closed]  # these clients know no open candles
             yield from self.told(told.exchange, told.channel, rows)
 
     def told(self, exchange: str, channel: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -1,84 +1,100 @@
-// The chart: candles and volume on TradingView Lightweight Charts, from rows with exact text.
-// A row counts only if its version is higher than the one known: revisions may come twice.
+// The chart: candles and volume on TradingView Lightweight Charts, drawn from a series. A row is
+// drawn once a frame, however often it changes.
 
-import { decimals, isCorrected, utc } from "./format.js";
+import { Bands } from "./bands.js";
+import { correction, decimals, direction, utc } from "./format.js";
+import { perFrame } from "./frames.js";
+import { UNIT_MS } from "./intervals.js";
 
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, CrosshairMode } =
   globalThis.LightweightCharts;
-
-const BARS_MAX = 5_000;
 const BAR_WIDTH_PX = 8;
+const NEAR_THE_PAST = 20; // bars to the left of what is seen
+const COLORS = ["bg", "text", "muted", "line", "grid", "up", "down", "up-soft", "down-soft", "warn", "gap", "gap-soft", "proven", "assumed"];
 
 export class CandleChart {
-  rows = new Map();
-  last = null;
-  #pending = new Map();
-  #frame = 0;
-  #intervalMs = 60_000;
+  series = null;
+  #sorted = [];
+  #fresh = new Map();
   #precision = -1;
   #marked = "";
+  #spans = [];
+  #soon = perFrame(() => this.#flush());
 
-  constructor(element, { onHover, onChange }) {
-    this.element = element;
-    this.onChange = onChange;
+  // onHover(row or null), onDrawn(): what the legend shows has changed; onPast(): older candles, please.
+  constructor(element, { onHover, onDrawn, onPast }) {
+    Object.assign(this, { element, onDrawn, onPast });
     this.chart = createChart(element, {
       autoSize: true,
-      layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily },
-      localization: { timeFormatter: (time) => `${utc(time * 1_000, this.#intervalMs)} UTC` },
+      layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 11 },
+      localization: { timeFormatter: (time) => `${utc(time * 1_000, this.series?.interval.ms ?? 1)} UTC` },
       crosshair: { mode: CrosshairMode.Normal },
-      timeScale: { rightOffset: 6, minBarSpacing: 1.5 },
+      timeScale: { rightOffset: 4, minBarSpacing: 0.8 },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.volume = this.chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
     });
-    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: 0.22 } });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.1, bottom: 0.2 } });
     this.markers = createSeriesMarkers(this.candles, []);
-    this.chart.subscribeCrosshairMove(({ time }) =>
-      onHover(time === undefined ? null : (this.rows.get(time * 1_000) ?? null)));
+    this.bands = new Bands();
+    this.candles.attachPrimitive(this.bands);
+    this.chart.subscribeCrosshairMove(({ time }) => onHover(this.series?.rows.get(time * 1_000) ?? null));
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range && range.from < NEAR_THE_PAST && this.#sorted.length) this.onPast();
+    });
     this.applyTheme();
   }
 
-  clear(intervalMs) {
-    this.#intervalMs = intervalMs;
-    this.rows = new Map();
-    this.#pending.clear();
-    this.last = null;
+  // Show another series; null: none.
+  show(series) {
+    this.series = series;
+    this.#fresh.clear();
     this.#precision = -1;
-    this.candles.setData([]);
-    this.volume.setData([]);
-    this.#mark();
-    this.chart.applyOptions({
-      timeScale: { timeVisible: intervalMs % 86_400_000 !== 0, secondsVisible: intervalMs < 60_000 },
-    });
+    this.#spans = [];
+    if (series) {
+      const { ms } = series.interval;
+      this.chart.applyOptions({ timeScale: { timeVisible: ms % UNIT_MS.D !== 0, secondsVisible: ms < UNIT_MS.m } });
+    }
+    this.redraw();
+    this.showLatest();
   }
 
-  // A snapshot replaces what is shown: after a reconnect the gateway may serve another log, in
-  // which versions start anew.
-  load(rows) {
-    const wasEmpty = this.rows.size === 0;
-    this.rows = new Map();
-    this.last = null;
-    this.#pending.clear();
-    for (const row of rows) this.#take(row);
-    this.#redraw();
+  load() {
+    const wasEmpty = this.#sorted.length === 0;
+    this.#fresh.clear();
+    this.redraw();
     if (wasEmpty) this.showLatest();
-    this.onChange();
+    this.onDrawn();
   }
 
-  // Updates are drawn once per frame, however many come; a hidden page has no frames, but a title.
-  push(rows) {
-    for (const row of rows) this.#pending.set(row.timestamp, newer(row, this.#pending.get(row.timestamp)));
-    while (this.#pending.size > BARS_MAX) this.#pending.delete(this.#pending.keys().next().value);
-    if (document.hidden) this.#flush();
-    else this.#frame ||= requestAnimationFrame(() => this.#flush());
+  change(rows) {
+    for (const row of rows) this.#fresh.set(row.timestamp, row);
+    this.#soon();
+  }
+
+  showGaps(spans) {
+    this.#spans = spans;
+    this.bands.show(this.#sorted, spans);
   }
 
   showLatest() {
     const shown = Math.max(Math.floor(this.element.clientWidth / BAR_WIDTH_PX), 30);
-    const to = this.rows.size + 5;
+    const to = this.#sorted.length + 4;
     this.chart.timeScale().setVisibleLogicalRange({ from: to - shown, to });
+  }
+
+  // by: bars to the left (negative) or right; 0: to the newest.
+  scroll(by) {
+    const scale = this.chart.timeScale();
+    if (by === 0) scale.scrollToRealTime();
+    else scale.scrollToPosition(scale.scrollPosition() + by, false);
+  }
+
+  zoom(factor) {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.to - (range.to - range.from) * factor, to: range.to });
   }
 
   applyTheme() {
@@ -87,13 +103,10 @@ export class CandleChart {
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;
     };
-    this.colors = Object.fromEntries(
-      ["bg", "text", "muted", "line", "grid", "up", "down", "up-soft", "down-soft", "warn", "gap", "raised"].map(
-        (name) => [name, color(name)]));
+    const c = (this.colors = this.bands.colors = Object.fromEntries(COLORS.map((name) => [name, color(name)])));
     probe.remove();
-    const c = this.colors;
     this.chart.applyOptions({
-      layout: { background: { color: c.bg }, textColor: c.muted },
+      layout: { background: { color: c.bg }, textColor: c.muted, panes: { separatorColor: c.line } },
       grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
       rightPriceScale: { borderColor: c.line },
       timeScale: { borderColor: c.line },
@@ -104,48 +117,38 @@ export class CandleChart {
     });
     this.candles.applyOptions({ upColor: c.up, downColor: c.down, wickUpColor: c.up, wickDownColor: c.down });
     this.#marked = "";
-    this.#redraw();
+    this.redraw();
+  }
+
+  redraw() {
+    this.#sorted = this.series?.sorted() ?? [];
+    if (this.#sorted.length) this.#setPrecision(this.#sorted.at(-1));
+    this.candles.setData(this.#sorted.map(bar));
+    this.volume.setData(this.#sorted.map((row) => this.#volumeBar(row)));
+    this.#mark();
+    this.bands.show(this.#sorted, this.#spans);
   }
 
   #flush() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-    const fresh = [...this.#pending.values()].sort((a, b) => a.timestamp - b.timestamp);
-    this.#pending.clear();
-    let redraw = false;
-    for (const row of fresh) {
-      const isPast = this.last !== null && row.timestamp < this.last.timestamp;
-      const isNew = !this.rows.has(row.timestamp);
-      if (!this.#take(row)) continue;
-      if (isPast && isNew) redraw = true; // a bar between bars: the chart wants the whole series
-      else if (!redraw) this.#update(row, isPast);
-    }
-    if (redraw || this.rows.size > BARS_MAX) this.#redraw();
+    const fresh = [...this.#fresh.values()].sort((a, b) => a.timestamp - b.timestamp);
+    this.#fresh.clear();
+    for (const row of fresh) if (!this.#update(row)) return this.load(); // a bar between bars
     this.#mark();
-    this.onChange();
+    this.bands.show(this.#sorted);
+    this.onDrawn();
   }
 
-  #take(row) {
-    const known = this.rows.get(row.timestamp);
-    if (newer(row, known) === known) return false;
-    this.rows.set(row.timestamp, row);
-    if (this.last === null || row.timestamp >= this.last.timestamp) this.last = row;
-    return true;
-  }
-
-  #update(row, isPast) {
+  #update(row) {
+    const last = this.#sorted.at(-1);
+    const isPast = last !== undefined && row.timestamp < last.timestamp;
+    const at = isPast ? this.#sorted.findLastIndex((each) => each.timestamp === row.timestamp) : this.#sorted.length - 1;
+    if (isPast && at < 0) return false;
+    if (last === undefined || row.timestamp > last.timestamp) this.#sorted.push(row);
+    else this.#sorted[at] = row;
     this.#setPrecision(row);
     this.candles.update(bar(row), isPast);
     this.volume.update(this.#volumeBar(row), isPast);
-  }
-
-  #redraw() {
-    const rows = [...this.rows.values()].sort((a, b) => a.timestamp - b.timestamp).slice(-BARS_MAX);
-    this.rows = new Map(rows.map((row) => [row.timestamp, row]));
-    if (rows.length) this.#setPrecision(rows[rows.length - 1]);
-    this.candles.setData(rows.map(bar));
-    this.volume.setData(rows.map((row) => this.#volumeBar(row)));
-    this.#mark();
+    return true;
   }
 
   #setPrecision(row) {
@@ -156,30 +159,20 @@ export class CandleChart {
   }
 
   #volumeBar(row) {
-    const isUp = Number(row.close) >= Number(row.open);
-    return { ...time(row), value: Number(row.volume), color: this.colors[isUp ? "up-soft" : "down-soft"] };
+    return { ...time(row), value: Number(row.volume), color: this.colors[`${direction(row)}-soft`] };
   }
 
   #mark() {
     const marks = [];
-    for (const row of this.rows.values()) {
+    for (const row of this.#sorted) {
       if (row.quality === "gap") marks.push(mark(row, "belowBar", "square", this.colors.gap));
-      if (isCorrected(row)) marks.push(mark(row, "aboveBar", "circle", this.colors.warn));
+      if (correction(row)) marks.push(mark(row, "aboveBar", "circle", this.colors.warn));
     }
-    marks.sort((a, b) => a.time - b.time);
     const marked = marks.map((each) => each.time + each.shape).join();
     if (marked === this.#marked) return;
     this.#marked = marked;
     this.markers.setMarkers(marks);
   }
-}
-
-function newer(row, known) {
-  return known === undefined || version(row) > version(known) ? row : known;
-}
-
-function version(row) {
-  return 2 * row.rev + (row.closed ? 1 : 0);
 }
 
 function time(row) {

@@ -25,8 +25,10 @@ export class Picker {
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   }
 
-  async open(current) {
+  // known: what can be chosen as far as is known; the newest is asked for meanwhile.
+  async open(current, known) {
     this.#current = current;
+    this.#markets = known;
     this.search.value = "";
     this.dialog.showModal();
     this.#show(0);

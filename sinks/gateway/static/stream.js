@@ -1,7 +1,7 @@
 // One WebSocket that comes back by itself: exponential backoff with jitter, and a watchdog,
 // because a dead network says nothing. The gateway speaks once a second at least.
 
-import { parseMessage } from "./format.js";
+import { parseMessage } from "./messages.js";
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 15_000;
@@ -10,57 +10,79 @@ const SILENCE_MS = 6_000;
 export class Stream {
   #socket = null;
   #failures = 0;
-  #wanted = null;
   #watchdog = 0;
   #retry = 0;
-  state = "connecting";
+  #attempt = 0;
+  state = { name: "connecting", retryAt: 0, reason: "" };
 
-  constructor(url, { onMessage, onState }) {
-    this.url = url;
-    this.onMessage = onMessage;
-    this.onState = onState;
+  // session: who we are; onOpen: it may be spoken to; onState: see this.state.
+  constructor(url, { session, onOpen, onMessage, onState }) {
+    Object.assign(this, { url, session, onOpen, onMessage, onState });
     addEventListener("online", () => this.#hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
   }
 
-  connect() {
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN && this.state.name === "live";
+  }
+
+  async connect() {
     clearTimeout(this.#retry);
-    this.onState({ state: this.#failures ? "reconnecting" : "connecting", retryAt: 0 });
+    this.#retry = 0;
+    const attempt = ++this.#attempt;
+    this.#become(this.#failures ? "reconnecting" : "connecting");
+    try {
+      const isLetIn = await this.session.check();
+      if (attempt !== this.#attempt) return;
+      if (isLetIn) this.#open();
+      else this.#become("locked", 0, this.session.reason);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#lost(error instanceof TypeError ? "" : error.message);
+    }
+  }
+
+  // Begin anew, as somebody else.
+  restart() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    clearTimeout(this.#watchdog);
+    this.#failures = 0;
+    this.connect();
+  }
+
+  send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #open() {
     const socket = (this.#socket = new WebSocket(this.url));
+    const opening = this.session.opening();
+    this.#alive();
     socket.onopen = () => {
       this.#alive();
-      if (this.#wanted) this.#send("subscribe", this.#wanted);
+      if (opening) this.send(opening);
+      else this.#live();
     };
-    socket.onmessage = (event) => {
+    socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
       this.#alive();
-      if (this.state !== "live") this.#live();
-      this.onMessage(parseMessage(event.data));
+      const message = parseMessage(data);
+      if (message.type === "authenticated") this.#live();
+      else this.onMessage(message);
     };
-    socket.onclose = (event) => socket === this.#socket && this.#lost(event.reason);
-  }
-
-  // Follow one series instead of the one before.
-  follow(series) {
-    const before = this.#wanted;
-    this.#wanted = series;
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    if (before) this.#send("unsubscribe", before);
-    this.#send("subscribe", series);
-  }
-
-  #send(action, { symbol, exchange, channel, timeframe, initial_candles }) {
-    const subscriptions = [{ symbol, exchange, channel, timeframes: [{ timeframe, initial_candles }] }];
-    this.#socket.send(JSON.stringify({ action, subscriptions }));
+    socket.onclose = ({ reason }) => {
+      if (socket === this.#socket) this.#lost(reason);
+    };
   }
 
   #live() {
-    this.#failures = 0;
-    this.state = "live";
-    this.onState({ state: "live", retryAt: 0 });
+    this.#become("live");
+    this.onOpen();
   }
 
   #alive() {
+    if (this.state.name === "live") this.#failures = 0;
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => this.#lost("no word from the gateway"), SILENCE_MS);
   }
@@ -70,13 +92,17 @@ export class Stream {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
-    this.state = "reconnecting";
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++) * (0.5 + Math.random() / 2);
-    this.onState({ state: "reconnecting", retryAt: Date.now() + delayMs, reason });
+    this.#become("reconnecting", Date.now() + delayMs, reason);
     this.#retry = setTimeout(() => this.connect(), delayMs);
   }
 
+  #become(name, retryAt = 0, reason = "") {
+    this.state = { name, retryAt, reason };
+    this.onState(this.state);
+  }
+
   #hurry() {
-    if (this.#socket === null) this.connect();
+    if (this.#socket === null && this.#retry) this.connect();
   }
 }

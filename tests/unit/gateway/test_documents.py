@@ -7,7 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field
 
-from sinks.gateway import protocol
+from sinks.gateway import envelopes, protocol
 from sinks.gateway.answers import ERRORS
 from sinks.gateway.documents import asyncapi, openapi
 from sinks.gateway.documents.messages import EXAMPLES, FORMS
@@ -17,15 +17,15 @@ from tests.support.told import fits, heard
 KEY = Key("binance", "linear", "BTCUSDT", protocol.parse_intervals(["173m"])[0])
 DOCUMENT = asyncapi.document()
 SENT = [
-    protocol.subscribed_text([Answer(Wanted(KEY, 5), 5, None, DataStatus())]),
-    protocol.subscribed_text([Answer(Wanted(KEY._replace(symbol="*"), 5), 0, "no candle yet")]),
-    protocol.unsubscribed_text([]),
-    protocol.unsubscribed_text([KEY], reason="removed"),
-    protocol.error_text(Refused("no")),
-    protocol.pong_text(1),
-    protocol.status_text([KEY], DataStatus(gap_recovery=True, data_quality="gap")),
-    *protocol.snapshot_texts(KEY, 1, [], DataStatus(data_quality="partial")),
-    protocol.updates_text(protocol.market_head("binance", "linear"), 1, []),
+    envelopes.subscribed_text([Answer(Wanted(KEY, 5), 5, None, DataStatus())]),
+    envelopes.subscribed_text([Answer(Wanted(KEY._replace(symbol="*"), 5), 0, "no candle yet")]),
+    envelopes.unsubscribed_text([]),
+    envelopes.unsubscribed_text([KEY], reason="removed"),
+    envelopes.error_text(Refused("no")),
+    envelopes.pong_text(1),
+    envelopes.status_text([KEY], DataStatus(gap_recovery=True, data_quality="gap")),
+    *envelopes.snapshot_texts(KEY, 1, [], DataStatus(data_quality="partial")),
+    envelopes.updates_text(envelopes.market_head("binance", "linear"), 1, []),
 ]
 
 
@@ -62,7 +62,7 @@ def test_every_example_fits_its_form_alone(form):
 
 
 def test_what_is_not_documented_does_not_fit():
-    pong = json.loads(protocol.pong_text(1))
+    pong = json.loads(envelopes.pong_text(1))
     for wrong in (pong | {"more": 1}, pong | {"time_ms": "1"}, {"type": "pong"}, {}):
         with pytest.raises(jsonschema.ValidationError):
             fits(wrong)

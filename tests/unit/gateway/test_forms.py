@@ -53,6 +53,13 @@ def test_old_timeframes_are_minutes(interval, text):
     assert minutes(parse_interval(interval)) == text
 
 
+def test_what_is_no_candle_is_told_as_it_is_or_not_at_all():
+    head = {"exchange": "binance", "channel": "linear", "data_type": "prices", "recv_ms": 1}
+    text = json.dumps({**head, "data": [{"symbol": "BTCUSDT", "price": 1.5, "ts": 5, "rev": 7}]})
+    assert OhlcvUpdates().frames([text]) == [text]
+    assert Envelopes(ANY, ANY).frames([text]) == Seconds({}, "binance").frames([text]) == []
+
+
 def test_only_closed_candles_and_errors_are_pushed():
     form = Envelopes(ANY, ANY)
     error = '{"type":"error","error":"no","hint":""}'

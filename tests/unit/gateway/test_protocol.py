@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.intervals import MINUTE_MS, PRESETS, Interval
-from sinks.gateway import protocol
+from sinks.gateway import envelopes, protocol
 from sinks.gateway.protocol import Key, Refused, Subscribe, Unsubscribe, Wanted, parse
 
 
@@ -40,8 +40,8 @@ def test_an_old_clients_message_means_binance_linear():
         '[{"timeframe":15,"initial_candles":100},{"timeframe":173,"initial_candles":20}]}]}'
     )
     assert wanted(text) == [
-        (Key("binance", "linear", "BTCUSDT", Interval(15 * MINUTE_MS)), 100),
-        (Key("binance", "linear", "BTCUSDT", Interval(173 * MINUTE_MS)), 20),
+        Wanted(Key("binance", "linear", "BTCUSDT", Interval(15 * MINUTE_MS)), 100),
+        Wanted(Key("binance", "linear", "BTCUSDT", Interval(173 * MINUTE_MS)), 20),
     ]
 
 
@@ -93,7 +93,7 @@ def test_unsubscribe_without_timeframes_means_all_of_the_symbol():
 def test_a_bad_message_is_refused_by_naming_what_is_wrong(text, named):
     with pytest.raises(Refused) as refusal:
         parse(text)
-    answer = json.loads(protocol.error_text(refusal.value))
+    answer = json.loads(envelopes.error_text(refusal.value))
     assert answer["type"] == "error"
     assert named in answer["error"]
     assert answer["hint"]
@@ -104,7 +104,7 @@ def test_arbitrary_text_is_read_or_refused_and_nothing_else(text):
     try:
         parse(text)
     except Refused as refused:
-        json.loads(protocol.error_text(refused))
+        json.loads(envelopes.error_text(refused))
 
 
 json_values = st.recursive(
@@ -143,12 +143,12 @@ def test_a_pattern_covers_a_series_exactly_when_it_is_among_its_covering_keys():
 
 def test_rows_keep_their_digits_in_the_envelope():
     row = '{"symbol":"X","open":0.10000000000000000001,"volume":1E+3}'
-    text = protocol.klines_text(protocol.klines_head("binance", "spot", 5), [row, row])
+    text = envelopes.klines_text(envelopes.klines_head("binance", "spot", 5), [row, row])
     assert text.count(row) == 2
     assert json.loads(text) | {"data": 0} == {
         "exchange": "binance", "channel": "spot", "data_type": "klines", "recv_ms": 5, "data": 0,
     }  # fmt: skip
-    assert json.loads(protocol.klines_text(protocol.klines_head("b", "c", 1, snapshot=True), []))[
+    assert json.loads(envelopes.klines_text(envelopes.klines_head("b", "c", 1, snapshot=True), []))[
         "snapshot"
     ]
 
@@ -156,7 +156,7 @@ def test_rows_keep_their_digits_in_the_envelope():
 def test_anchored_timeframes_are_read_and_answered_in_their_canonical_text():
     texts = ["1w", "1M", "1D@tz=Asia/Tokyo", "8h@funding", "1D@tz=UTC"]
     found = wanted(subscribe(*texts))
-    answer = json.loads(protocol.subscribed_text([protocol.Answer(w, 0, None) for w in found]))
+    answer = json.loads(envelopes.subscribed_text([protocol.Answer(w, 0, None) for w in found]))
     assert [(s["timeframe"], s["anchor"]) for s in answer["subscriptions"]] == [
         ("1w@mon", "mon"),
         ("1M", "month"),

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import time
-from ipaddress import ip_address
 
 import jwt
 import msgspec
@@ -15,22 +14,12 @@ from pydantic import SecretStr
 from runtime.errors import Misconfigured, Poison
 from runtime.settings import Settings
 from schemas.keys import decode_key, encode_key
-from sinks.gateway.security.addresses import (
-    client_address,
-    is_loopback,
-    is_within,
-    limited_as,
-    parse_address,
-    parse_networks,
-)
-from sinks.gateway.security.buckets import Buckets
 from sinks.gateway.security.credentials import Shown, in_headers, in_message, in_query
 from sinks.gateway.security.denied import Denied
 from sinks.gateway.security.doorkeeper import ANONYMOUS, Doorkeeper
+from sinks.gateway.security.families import Families
 from sinks.gateway.security.keys import KeyTable, hash_text, make_key
-from sinks.gateway.security.policy import read_policy, read_tls
 from sinks.gateway.security.roles import Role
-from sinks.gateway.security.seats import Seats
 from sinks.gateway.security.tokens import AUDIENCE, ISSUER, Tokens, parse_signing_keys
 
 NOW_S = 1_700_000_000.0
@@ -50,7 +39,9 @@ def table_with(*keys) -> KeyTable:
 
 
 def keeper(table=None, tokens=None, **fields) -> Doorkeeper:
-    return Doorkeeper(settings(**fields), table or KeyTable(), tokens or Tokens({}, 900, 3600))
+    return Doorkeeper(
+        settings(**fields), table or KeyTable(), tokens or Tokens({}, 900, 3600), Families()
+    )
 
 
 # -- keys
@@ -182,6 +173,7 @@ def claims(**changes) -> dict:
     now = int(time.time())
     fields = {
         "iss": ISSUER, "aud": AUDIENCE, "sub": "a", "role": "admin", "use": "access", "jti": "1",
+        "fam": "f", "num": 0,
         "iat": now, "nbf": now, "exp": now + 60,
     }  # fmt: skip
     return {name: value for name, value in {**fields, **changes}.items() if value is not None}
@@ -218,6 +210,7 @@ def test_a_token_signed_by_hand_with_the_right_key_is_read():
         forged(HEAD, claims(sub=7), OLD),
         *(forged(HEAD, claims(**{name: None}), OLD) for name in ("exp", "nbf", "iat", "jti")),
         *(forged(HEAD, claims(**{name: None}), OLD) for name in ("iss", "aud", "sub", "use")),
+        *(forged(HEAD, claims(**{name: None}), OLD) for name in ("role", "fam", "num")),
         "a.b.c",
         "..",
         "é.é.é",
@@ -254,6 +247,7 @@ def test_a_token_ends_with_its_key_and_never_has_more_rights_than_it():
         door.identify(Shown(pair.refresh_token), now_s)
     with pytest.raises(Denied, match="no refresh token"):
         door.refreshed(pair.access_token, now_s)
+    assert not door.use(pair.refresh_token, "call", now_s).ended
     assert door.refreshed(pair.refresh_token, now_s).access_token != pair.access_token
     with pytest.raises(Denied, match="makes no tokens"):
         door.tokens_for(known, now_s)
@@ -263,6 +257,7 @@ def test_a_token_ends_with_its_key_and_never_has_more_rights_than_it():
     assert "revoked" in dead.ended(known, now_s)
     for read in (
         lambda: dead.identify(Shown(pair.access_token), now_s),
+        lambda: dead.use(pair.refresh_token, "call", now_s),
         lambda: dead.refreshed(pair.refresh_token, now_s),
         lambda: keeper(KeyTable(), issuer).identify(Shown(pair.access_token), now_s),
     ):
@@ -281,120 +276,3 @@ def test_bad_signing_keys_are_told_without_quoting_them(text):
 def test_without_signing_keys_there_are_no_tokens():
     with pytest.raises(Denied, match="GATEWAY_JWT_KEYS"):
         Tokens({}, 900, 3_600).issue("a", "viewer", 1)
-
-
-# -- addresses
-
-
-@pytest.mark.parametrize(
-    ("peer", "headers", "client"),
-    [
-        ("203.0.113.9", [], "203.0.113.9"),
-        ("203.0.113.9", ["10.0.0.1"], "203.0.113.9"),  # nobody trusts the peer
-        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
-        ("10.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),  # the left was made up
-        ("10.0.0.1", ["1.1.1.1", "198.51.100.7"], "198.51.100.7"),  # in two headers, too
-        ("10.0.0.1", ["198.51.100.7, 10.0.0.2"], "198.51.100.7"),
-        ("10.0.0.1", ["198.51.100.7:4711"], "198.51.100.7"),
-        ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
-        ("10.0.0.1", ["198.51.100.7, nonsense"], "10.0.0.1"),
-        ("10.0.0.1", ["::ffff:198.51.100.7"], "198.51.100.7"),
-        ("10.0.0.1", ["9.9.9.9," * 500 + "198.51.100.7"], "198.51.100.7"),
-    ],
-)
-def test_only_what_trusted_proxies_say_of_the_caller_is_believed(peer, headers, client):
-    proxies = parse_networks("X", ["10.0.0.0/8"])
-    assert client_address(ip_address(peer), headers, proxies) == ip_address(client)
-
-
-def test_networks_hold_addresses_and_a_bad_one_names_its_setting():
-    allowed = parse_networks("X", ["192.0.2.0/24", "2001:db8::/32"])
-    assert is_within(parse_address("::ffff:192.0.2.7"), allowed)
-    assert is_within(parse_address("2001:db8::1"), allowed)
-    assert not is_within(parse_address("192.0.3.1"), allowed)
-    for bad in ("192.0.2.1/24", "everybody", ""):
-        with pytest.raises(Misconfigured, match="STREAMER_GATEWAY_ALLOWED_NETWORKS"):
-            read_policy(settings(gateway_allowed_networks=(bad,)))
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:9500", "localhost:9500", "[::1]:1", "::1"]
-)
-def test_names_of_this_machine(host):
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["", "192.0.2.1", "127.0.0.1.evil.example", "localhost.evil.example", "192.0.2.1:80", "::"],
-)
-def test_names_of_other_machines(host):
-    assert not is_loopback(host)
-
-
-def test_one_customer_of_ipv6_is_limited_as_one():
-    assert limited_as(parse_address("2001:db8::1")) == limited_as(parse_address("2001:db8::2"))
-    assert limited_as(parse_address("192.0.2.1")) != limited_as(parse_address("192.0.2.2"))
-
-
-# -- limits
-
-
-def test_a_bucket_lets_a_burst_through_then_its_rate_and_says_when_to_return():
-    buckets = Buckets()
-    taken = [buckets.take("a", 10, 1.0, 100.0) for _ in range(21)]
-    assert taken[:20] == [0.0] * 20
-    assert taken[20] == pytest.approx(0.1)
-    assert buckets.take("b", 10, 1.0, 100.0) == 0.0
-    assert buckets.take("a", 10, 1.0, 100.15) == 0.0
-    assert buckets.take("a", 10, 1.0, 100.15) > 0
-    assert buckets.take("a", 10, 1.0, 50.0) > 0  # a clock that goes back earns nothing
-
-
-def test_buckets_are_bounded(monkeypatch):
-    monkeypatch.setattr("sinks.gateway.security.buckets.BUCKETS_MAX", 10)
-    buckets = Buckets()
-    for name in range(100):
-        buckets.take(str(name), 10, 1.0, 1.0)
-    assert len(buckets._held) == 10
-
-
-def test_seats_are_given_back_and_too_many_are_told():
-    seats = Seats({"all": 9, "unnamed": 9, "address": 2, "key": 9})
-    with seats.taken("address", "a"), seats.taken("address", "a"):
-        with seats.taken("address", "b"):
-            pass
-        with pytest.raises(Denied) as denied, seats.taken("address", "a"):
-            pass
-        assert (denied.value.status, denied.value.headers["retry-after"]) == (429, "5")
-    with seats.taken("address", "a"):
-        assert seats.count("address", "a") == 1
-    assert seats.count("address", "a") == 0
-
-
-# -- settings
-
-
-@pytest.mark.parametrize(
-    ("fields", "setting"),
-    [
-        ({"wss_auth_user": "admin"}, "STREAMER_WSS_AUTH_KEY"),
-        ({"wss_auth_key": SecretStr("12345678")}, "STREAMER_WSS_AUTH_KEY"),
-        ({"gateway_cors_origins": ("*",)}, "STREAMER_GATEWAY_CORS_ORIGINS"),
-        ({"gateway_cors_origins": ("https://a.example/",)}, "STREAMER_GATEWAY_CORS_ORIGINS"),
-        ({"gateway_trusted_proxies": ("x",)}, "STREAMER_GATEWAY_TRUSTED_PROXIES"),
-    ],
-)
-def test_bad_settings_are_named(fields, setting):
-    with pytest.raises(Misconfigured, match=setting):
-        read_policy(settings(**fields))
-
-
-def test_a_certificate_that_cannot_be_loaded_is_named(tmp_path):
-    bad = tmp_path / "cert.pem"
-    bad.write_text("no certificate")
-    with pytest.raises(Misconfigured, match="STREAMER_GATEWAY_TLS_KEY"):
-        read_tls(settings(gateway_tls_cert=bad))
-    with pytest.raises(Misconfigured, match="STREAMER_GATEWAY_TLS_CERT"):
-        read_tls(settings(gateway_tls_cert=bad, gateway_tls_key=bad))
-    assert read_tls(settings()) is None
