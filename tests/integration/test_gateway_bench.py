@@ -5,7 +5,7 @@ import pytest
 from fibstream.bench.gateway import Plan, bench_gateway
 from runtime.settings import Settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(400)]
 
 
 async def test_gateway_and_broadcast_deliver_the_same_rows_in_turns():

@@ -336,6 +336,7 @@ def _read_to_end(peer: socket.socket) -> bytes:
 
 
 @pytest.mark.timeout(300)  # it starts two brokers
+@pytest.mark.soak
 async def test_kinds_go_on_when_the_broker_comes_back(topic_prefix, tmp_path):
     port = free_port()
     kafka = EmbeddedKafka(tmp_path, port=port, heap_mb=256)

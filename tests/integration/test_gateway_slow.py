@@ -17,7 +17,7 @@ from runtime.child import Child, ChildSpec
 from runtime.settings import Settings
 from schemas.topics import KLINES, KLINES_LIVE, symbol_key
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(400)]
 
 SLOW, QUICK = 100, 10
 SYMBOLS = [f"S{number}USDT" for number in range(10)]

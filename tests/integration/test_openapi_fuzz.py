@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 SHOWN = {"X-API-Key": ADMIN}
 KNOWN = {"symbol": "BTCUSDT", "exchange": "binance", "kind": "trades", "transport": "ws",
          "interval": "1m", "rule_id": "btc", "key_id": "0123456789ab"}  # fmt: skip
-EXAMPLES = 4  # of an operation, valid and not, with known names and any
+EXAMPLES = 2  # of an operation, valid and not, with known names and any
 MANY = 300
 
 
