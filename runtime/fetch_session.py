@@ -54,7 +54,7 @@ class FetchSession:
         """Take note of an answer without an error."""
         session_id = getattr(response, "session_id", NO_SESSION)
         if session_id == NO_SESSION:  # it has no room for us, or is too old
-            self.forget()
+            self.lost()
             return
         self._epoch = 1 if self._epoch == EPOCH_MAX else self._epoch + 1
         self._id = session_id
@@ -76,9 +76,14 @@ class FetchSession:
                 yield tp, offset, self._ends[tp]
 
     def forget(self) -> None:
-        """Begin anew: the next fetch names everything."""
-        self._id, self._epoch = NO_SESSION, FIRST_EPOCH
+        """Begin anew: the next fetch names everything, and ends the session that there may be."""
+        self._epoch = FIRST_EPOCH
         self._known, self._ends = {}, {}
+
+    def lost(self) -> None:
+        """Begin anew where the broker knows of no session."""
+        self.forget()
+        self._id = NO_SESSION
 
 
 class NarrowedFetch(FetchRequest):  # type: ignore[misc]
@@ -134,7 +139,7 @@ class SessionClient:
         try:
             response = await self._client.send(node_id, session.narrowed(request), **options)
             if getattr(response, "error_code", 0) in FORGOTTEN:
-                session.forget()  # it restarted, or gave our place to another
+                session.lost()  # it restarted, or gave our place to another
                 response = await self._client.send(node_id, session.narrowed(request), **options)
             is_answered = getattr(response, "error_code", 0) == 0
         finally:

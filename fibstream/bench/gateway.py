@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 
 from fibstream.bench.broker import own_broker
 from fibstream.bench.footprint import footprint
+from fibstream.bench.gateway_clients import BEGIN
 from fibstream.bench.gateway_load import CORES, Load, Tape, module, pin
 from fibstream.topics import create_topics
 from runtime.child import Child, ChildSpec
@@ -61,7 +62,7 @@ async def bench_gateway(settings: Settings, plan: Plan) -> dict[str, Any]:
         fan_out = await _compare(found, few, plan.rounds)
         crowd = await _crowd(found, many)
     ok = (
-        fan_out["delivered_per_core_s"] >= DELIVERED_PER_S_MIN
+        min(fan_out["delivered_per_core_s"], fan_out["delivered_per_s"]) >= DELIVERED_PER_S_MIN
         and fan_out["times_broadcast"] >= RATIO_MIN
         and crowd["delay_ms"]["p99"] <= DELAY_MS_MAX
         and crowd["kb_per_client"] <= CLIENT_KB_MAX
@@ -175,10 +176,10 @@ class Program:
         told: dict[str, Any] = json.loads(line)
         return told
 
-    async def ask(self) -> dict[str, Any]:
+    async def ask(self, line: bytes = b"\n") -> dict[str, Any]:
         """Tell it to go on, and return what it answers."""
         if self._process.stdin is not None:
-            self._process.stdin.write(b"\n")
+            self._process.stdin.write(line)
         return await self.read()
 
 
@@ -191,7 +192,7 @@ async def _deliver(
     seconds: float,
 ) -> dict[str, Any]:
     """Put so many records on the topics that the clients get what they shall; return what came."""
-    await clients.ask()
+    await clients.ask(BEGIN)
     began_s, used_s = time.monotonic(), gateway.cpu_s()
     sent = closed = 0
     while (passed_s := time.monotonic() - began_s) < seconds:
@@ -210,7 +211,7 @@ async def _deliver(
         **told,
         "sent": sent,
         "closed_lost": closed - told["closed"],
-        "seconds": time.monotonic() - began_s - SETTLE_S,
+        "seconds": told["last_s"] - began_s,
         "cpu_s": gateway.cpu_s() - used_s,
     }
 
@@ -225,7 +226,7 @@ async def _settled(clients: Program) -> dict[str, Any]:
             return every
         for name in ("rows", "closed", "messages", "connections_lost"):
             every[name] = every.get(name, 0) + told[name]
-        every.setdefault("delay_ms", told["delay_ms"])
+        every |= {name: told[name] for name in ("last_s", "delay_ms")}
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """The clients of ``fibstream bench gateway``: many sockets, which count what they are sent.
 
 ``python -m fibstream.bench.gateway_clients LOAD PORT PATH``. It says a line of JSON when all are
-connected, and one for each line that it is told: what came since the last one.
+connected, and one for each line that it is told: what came since the last one,
+and how late all was that came since the line ``begin``.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ SAMPLE_EVERY = 5  # messages
 SAMPLES_MAX = 500_000
 ROW, CLOSED, SNAPSHOT = b'"rev":', b'"closed":true', b'"snapshot":true'
 PING = 9
+BEGIN = b"begin\n"
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -31,20 +33,26 @@ class Tally:
     """What all clients were sent since somebody asked."""
 
     def __init__(self) -> None:
-        self.rows = self.closed = self.messages = self.lost = 0
+        self.begin()
         self.delays_ms: list[float] = []
+        self.last_s = 0.0
+
+    def begin(self) -> None:
+        """Count from nothing."""
+        self.rows = self.closed = self.messages = self.lost = 0
 
     def told(self) -> dict[str, Any]:
-        """Return the figures and begin anew."""
+        """Return the figures, and count anew."""
         told = {
             "rows": self.rows,
             "closed": self.closed,
             "messages": self.messages,
             "connections_lost": self.lost,
+            "last_s": self.last_s,
             "delay_ms": percentiles(self.delays_ms),
             "cpu_s": time.process_time(),
         }
-        self.__init__()  # type: ignore[misc]
+        self.begin()
         return told
 
 
@@ -109,6 +117,7 @@ class Client(asyncio.Protocol):
             return
         tally.rows += rows
         tally.messages += 1
+        tally.last_s = time.monotonic()
         tally.closed += message.count(CLOSED)
         if tally.messages % SAMPLE_EVERY == 0 and len(tally.delays_ms) < SAMPLES_MAX:
             stamp_us = int(message.partition(STAMP)[2].partition(b",")[0])
@@ -157,7 +166,9 @@ async def run(load: Load, port: int, path: str) -> None:
     _say({"connected": load.clients})
     asked = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
-    while await asked.readline():
+    while line := await asked.readline():
+        if line == BEGIN:
+            tally.delays_ms.clear()
         _say(tally.told())
 
 

@@ -149,14 +149,19 @@ class Engine:
         for partition, feeds in self._feeds.items():
             for feed in feeds.values():
                 clock_ms = feed.clock_ms(now_ms, is_caught_up=partition in caught_up)
+                if not clock_ms:
+                    continue
                 line_ms = clock_ms - int(feed.skew_ms or 0) - self._grace_ms
                 for candles in feed.symbols.values():
                     if candles.next_close_ms <= line_ms and closed < CLOSED_MAX:
-                        candles.settle(line_ms)
-                        candles.tell_claims()
-                        closed += len(candles.touched)
-                        self._due[candles] = None
-                        self._dirty[candles] = partition
+                        closed += self._settle(candles, partition, line_ms)
+
+    def _settle(self, candles: SymbolCandles, partition: int, line_ms: int) -> int:
+        candles.settle(line_ms)
+        candles.tell_claims()
+        self._due[candles] = None
+        self._dirty[candles] = partition
+        return len(candles.touched)
 
     def outputs(self, now_ms: int, caught_up: Collection[int]) -> Iterator[Output]:
         """Yield what is due: closed candles and gaps at once, open candles throttled.

@@ -163,3 +163,18 @@ async def test_answers_that_are_cut_at_the_byte_limit_leave_nothing_out(
     finally:
         await consumer.stop()
     assert sorted(found) == [(n, at) for n in range(PARTITIONS) for at in range(5)]
+
+
+async def test_a_session_that_is_begun_anew_ends_the_one_before(consumer, producer, tps) -> None:
+    await send(producer, tps)
+    await read(consumer, PARTITIONS)
+    (session,) = sessions(consumer)._sessions.values()
+    before = session._id
+    session.forget()
+    await send(producer, tps)
+    await read(consumer, PARTITIONS)
+    assert session._id not in (0, before)
+    session._id, session._epoch, session._known = before, 5, {}
+    await send(producer, tps)
+    await read(consumer, PARTITIONS)
+    assert session._id != before, "the broker knows it no more"
