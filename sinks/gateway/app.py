@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import closing
 from typing import Any
 
@@ -40,6 +40,7 @@ from sinks.gateway.web import build_web
 
 logger = structlog.get_logger(__name__)
 
+CANCEL_AGAIN_S = 2.0
 TICK_S = 1.0
 
 
@@ -75,6 +76,7 @@ class Gateway:
             most=settings.gateway_intervals_on_demand_max,
         )
         self._hub.subscriptions.demand = self._demand.ask
+        self._hub.subscriptions.lists = lambda key: self._table.lists(key[:3])
         self._alerts = AlertTable()
         self._alert_log = AlertLog(settings, self._alerts)
         self._warehouse = Warehouse(settings)
@@ -202,9 +204,21 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, object]) -> Non
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
+        await _cancelled(tasks)
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     for result in ended:
         if isinstance(result, Exception):
             raise result
+
+
+async def _cancelled(tasks: Iterable[asyncio.Future[object]]) -> None:
+    """Cancel until all have ended.
+
+    ``asyncio.wait_for``, by which aiokafka waits for answers, loses a cancellation that comes
+    together with the answer (Python 3.11): who is not gone after a while is told once more.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
