@@ -37,12 +37,16 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="data_type", 
 
 
 INTERVAL_KEYS = "interval:"
+DEMAND_KEYS = "interval-demand:"
 
 
 class IntervalControl(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="data_type", tag="interval"
 ):
-    """Whether candles of one interval are made; its key is ``interval:`` and the interval."""
+    """Whether candles of one interval are made; its key is ``interval:`` and the interval.
+
+    Where clients want it for a while: ``interval-demand:`` and the interval.
+    """
 
     interval: str
     """Its canonical text: 1h, never 60m."""
@@ -59,10 +63,17 @@ def interval_key(interval: Interval) -> str:
     return INTERVAL_KEYS + interval.text
 
 
+def demand_key(interval: Interval) -> str:
+    """Return the key of what clients want of an interval; an operator's word has another."""
+    return DEMAND_KEYS + interval.text
+
+
 def is_interval_key(key: bytes | None) -> bool:
     """Say whether a record of ``md.control.v1`` is about an interval, and not about a stream."""
-    return key is not None and key.startswith(INTERVAL_KEYS.encode())
+    return key is not None and key.startswith(_KEYS)
 
+
+_KEYS = INTERVAL_KEYS.encode(), DEMAND_KEYS.encode()
 
 StreamState = Literal["subscribing", "live", "silent", "refused", "stopped"]
 RUNNING: frozenset[StreamState] = frozenset({"subscribing", "live", "silent"})

@@ -150,10 +150,15 @@ class Alerts:
         self._are_rules_new = True
 
     async def _read_what_rules_need(self) -> None:
-        if self._are_rules_new:
-            has_rules = any(rule.enabled for rule in self._machine.rules.values())
+        if not self._are_rules_new:
+            return
+        self._are_rules_new = False  # before it waits: the next rule may come meanwhile
+        has_rules = any(rule.enabled for rule in self._machine.rules.values())
+        try:
             await self._feed.read(self._machine.lookback_ms(), has_rules=has_rules)
-            self._are_rules_new = False
+        except Retriable:
+            self._are_rules_new = True
+            raise
 
     async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it until it is done: while Kafka is away nothing is judged, and nothing is lost."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from schemas.intervals import Interval
 from sinks.gateway.loads import Load
 from sinks.gateway.outbox import Outbox, Update
 from sinks.gateway.protocol import Key
@@ -35,8 +36,17 @@ class Client:
     """One connection; ``notify`` is called when there is something to send or it is dropped."""
 
     __slots__ = (
-        "_turn", "dropped", "is_behind", "keys", "loads", "notify", "outbox", "wants_stats"
-    )  # fmt: skip
+        "_turn",
+        "demanded",
+        "dropped",
+        "has_looked",
+        "is_behind",
+        "keys",
+        "loads",
+        "notify",
+        "outbox",
+        "wants_stats",
+    )
 
     def __init__(
         self, notify: Callable[[], None], outbox: Outbox, turn: Turn, *, wants_stats: bool
@@ -48,6 +58,10 @@ class Client:
         """By series: the snapshots that are still to come."""
         self.is_behind = False
         """Something that was to go on from a position waits for its snapshot instead."""
+        self.demanded: frozenset[Interval] = frozenset()
+        """Intervals that nobody made when it asked for them."""
+        self.has_looked = False
+        """Names near one that it named were looked for in this second: that costs."""
         self.dropped: str | None = None
         self.notify = notify
         self._turn = turn
@@ -70,6 +84,11 @@ class Client:
     def wake(self) -> None:
         """Let what waits be sent: there is room for it."""
         self._turn.wake((self,))
+
+    def may_look(self) -> bool:
+        """Say whether names near one that it named may be looked for: once a second."""
+        is_first, self.has_looked = not self.has_looked, True
+        return is_first
 
     def drop(self, reason: str) -> None:
         """Part with the client: nothing more is kept for it."""

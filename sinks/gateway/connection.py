@@ -18,7 +18,7 @@ from sinks.gateway import envelopes, metrics, protocol
 from sinks.gateway.clients import Client
 from sinks.gateway.hub import WAITING_BYTES_MAX, Hub
 from sinks.gateway.outbox import TEXT_FRAME
-from sinks.gateway.protocol import Refused
+from sinks.gateway.protocol import Refused, Subscribe
 from sinks.gateway.seeds.forms import Form
 from sinks.gateway.wire import encoding_of
 from sinks.gateway.wire.frames import frame
@@ -29,8 +29,9 @@ logger = structlog.get_logger(__name__)
 TRY_AGAIN_LATER = 1013
 BACKLOG_BYTES_MAX = 1 << 20  # a client with more to read than this is not listened to
 LOOK_AGAIN_S = 0.02
+BUSY_BYTES = WAITING_BYTES_MAX // 2  # of all clients: with as much there are no new snapshots
 AHEAD_WITHIN_S = 5.0
-"""How long a client waits that has seen more of a topic than this gateway has read."""
+"""How long a subscription waits: for what its client has seen and we have not, or while busy."""
 MSGPACK = "msgpack"
 """The ``format`` of binary messages."""
 WIRE = "fibstream.wire"
@@ -117,7 +118,9 @@ class Connection:
             self._wire.on_writable = None
             self._hub.disconnect(self._client)
         if self._client.dropped:
-            logger.warning("client_dropped", client=_peer(self._websocket), reason="slow")
+            logger.warning(
+                "client_dropped", client=_peer(self._websocket), reason=self._client.dropped
+            )
             await self._part(self._client.dropped)
 
     def _notify(self) -> None:
@@ -196,13 +199,20 @@ class Connection:
             raise Refused(str(e), "Send msgpack in binary messages, or JSON as text.") from e
 
     async def _wait(self, message: protocol.Message) -> None:
-        """Wait while others have too much to read, or the client has seen more than we have."""
+        """Wait with a snapshot while too much waits already, or the client has seen more than we.
+
+        Raise Refused where too much waits for long.
+        """
+        if not isinstance(message, Subscribe):
+            return
         clock: Callable[[], float] = asyncio.get_running_loop().time
-        until_s = clock() + AHEAD_WITHIN_S
-        while self._hub.waiting_bytes > WAITING_BYTES_MAX // 2 or (  # noqa: ASYNC110 - no event
-            clock() < until_s and self._hub.is_ahead(message)
-        ):
+        until_s, hub, positions = clock() + AHEAD_WITHIN_S, self._hub, message.positions
+        while (is_busy := hub.waiting_bytes > BUSY_BYTES) or hub.is_ahead(positions):
+            if clock() >= until_s:
+                break
             await asyncio.sleep(LOOK_AGAIN_S)
+        if is_busy:
+            raise Refused("busy: others have too much to be sent", "Subscribe again later.")
 
     async def _part(self, reason: str) -> None:
         self._wire.part_soon()

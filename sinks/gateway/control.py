@@ -24,6 +24,7 @@ from schemas.topics import CONTROL, INSTRUMENTS, STREAMS, symbol_key
 from schemas.trades import Channel
 from sinks.gateway import names
 from sinks.gateway.names import UNPROCESSABLE, Market, Unknown
+from sinks.gateway.protocol import ANY
 
 ENTRIES_MAX = 200_000  # of each of the three topics
 
@@ -98,6 +99,27 @@ class StreamTable:
         if row.symbol not in listed and sum(map(len, self.instruments.values())) >= ENTRIES_MAX:
             raise ValueError(f"more than {ENTRIES_MAX} symbols")
         listed[row.symbol] = row
+
+    def lists(self, key: tuple[str, str, str]) -> bool:
+        """Say whether an exchange lists a symbol, or a stream of it is known; ``*`` is any."""
+        exchange, channel, symbol = key
+        places = [
+            (each, kind)
+            for each, channels in CAPABILITIES.items()
+            for kind in channels
+            if exchange in (ANY, each) and channel in (ANY, kind)
+        ]
+        if symbol == ANY:
+            told = {stream[:2] for stream in self.statuses}
+            return any(self.instruments.get(place) or place in told for place in places)
+        return any(
+            symbol in self.instruments.get(place, ())
+            or any(
+                StreamKey(*place, symbol, kind, transport) in self.statuses
+                for kind, transport in CAPABILITIES[place[0]][place[1]].items()
+            )
+            for place in places
+        )
 
     # -- naming
 

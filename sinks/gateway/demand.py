@@ -1,9 +1,9 @@
 """Intervals that nobody makes, made while clients want them.
 
-A wish of this sort is a record of ``md.control.v1`` with an end. Whichever gateway has clients that
-want it puts the end off, and whichever sees first that it has passed takes the wish back; so
-gateways side by side need not know of each other. What an operator or the settings want is left
-alone.
+A wish of this sort is a record of ``md.control.v1`` with an end, and a key of its own. Whichever
+gateway has clients that want it puts the end off, and whichever sees first that it has passed takes
+the wish back; so gateways side by side need not know of each other. What an operator or the
+settings want is left alone.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import structlog
 
 from runtime.errors import Retriable
-from schemas.control import IntervalControl, interval_key
+from schemas.control import IntervalControl, demand_key
 from schemas.intervals import Interval
 from schemas.wanted import INTERVALS_MAX, WantedIntervals
 
@@ -69,9 +69,19 @@ class Demand:
             if not changes:
                 continue
             try:
-                await self._write({interval_key(i): each for i, each in changes.items()})
+                await self._write(self.records(changes))
             except Retriable as e:
                 logger.warning("demand_unwritten", intervals=len(changes), reason=e.reason)
+
+    def records(
+        self, changes: Mapping[Interval, IntervalControl | None]
+    ) -> dict[str, IntervalControl | None]:
+        """Return the records, by key, that say so; none of them is an operator's."""
+        return {
+            key: control
+            for i, control in changes.items()
+            for key in (self._wanted.demand_keys(i) if control is None else [demand_key(i)])
+        }
 
     def changes(self, now_ms: int) -> dict[Interval, IntervalControl | None]:
         """Return what has to be said now; None: it is taken back."""
@@ -80,8 +90,9 @@ class Demand:
         self._asked = {i for i in self._asked & used if i not in settled and i not in demanded}
         changes: dict[Interval, IntervalControl | None] = {
             interval: None
-            for interval, control in demanded.items()
-            if interval not in used and control.until_ms + SKEW_MS < now_ms
+            for interval, control in (wanted.leases | demanded).items()
+            if control.until_ms + SKEW_MS < now_ms
+            and (interval not in used or interval not in demanded)  # or: an operator says more
         }
         for interval in sorted(used, key=lambda each: (each not in self._asked, each)):
             if self._is_due(interval, now_ms):

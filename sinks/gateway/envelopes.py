@@ -75,47 +75,30 @@ def market_head(exchange: str, channel: str, data_type: str = "klines") -> str:
 
 def updates_head(head: str, recv_ms: int, seq: Mapping[int, int] | None = None) -> str:
     """Return the envelope of updates under ``market_head`` up to its rows."""
-    told = "" if seq is None else _seq(seq)
-    return f'{head}{recv_ms}{told},"data":['
+    return f'{head}{recv_ms}{_seq(seq)},"data":['
 
 
 def updates_text(
-    head: str, recv_ms: int, rows: Sequence[str], seq: Mapping[int, int] | None = None
+    head: str,
+    recv_ms: int,
+    rows: Sequence[str],
+    seq: Mapping[int, int] | None = None,
+    *,
+    snapshot: bool = False,
+    status: DataStatus | None = None,
 ) -> str:
-    """Return one envelope of updates under ``market_head``, which may be of several symbols."""
-    return f"{updates_head(head, recv_ms, seq)}{','.join(rows)}]}}"
+    """Return one envelope under ``market_head``, which may be of several symbols.
+
+    The rows are JSON texts and stay as they are, digit for digit.
+    """
+    told = ',"snapshot":true' if snapshot else ""
+    if status is not None:
+        told += f',"data_status":{_text(status._asdict())}'
+    return f'{head}{recv_ms}{told}{_seq(seq)},"data":[{",".join(rows)}]}}'
 
 
 def _seq(seq: Mapping[int, int] | None) -> str:
     return "" if not seq else f',"seq":{msgspec.json.encode(seq).decode()}'
-
-
-def klines_head(
-    exchange: str,
-    channel: str,
-    recv_ms: int,
-    *,
-    snapshot: bool = False,
-    status: DataStatus | None = None,
-    seq: Mapping[int, int] | None = None,
-) -> str:
-    """Return the envelope up to its rows; ``klines_text`` puts the rows in."""
-    fields: dict[str, Any] = {
-        "exchange": exchange,
-        "channel": channel,
-        "data_type": "klines",
-        "recv_ms": recv_ms,
-    }
-    if snapshot:
-        fields["snapshot"] = True
-    if status is not None:
-        fields["data_status"] = status._asdict()
-    return f'{_text(fields)[:-1]}{_seq(seq)},"data":['
-
-
-def klines_text(head: str, rows: Sequence[str]) -> str:
-    """Return one envelope; the rows are JSON texts and stay as they are, digit for digit."""
-    return f"{head}{','.join(rows)}]}}"
 
 
 def snapshot_texts(
@@ -129,13 +112,12 @@ def snapshot_texts(
 
     The last message tells the position up to which it holds everything.
     """
+    head = market_head(key.exchange, key.channel)
     for at in range(0, max(len(rows), 1), SNAPSHOT_ROWS_MAX):
         told = None if at else status
         seq_told = seq if at + SNAPSHOT_ROWS_MAX >= len(rows) else None
-        head = klines_head(
-            key.exchange, key.channel, recv_ms, snapshot=not at, status=told, seq=seq_told
-        )
-        yield klines_text(head, rows[at : at + SNAPSHOT_ROWS_MAX])
+        part = rows[at : at + SNAPSHOT_ROWS_MAX]
+        yield updates_text(head, recv_ms, part, seq_told, snapshot=not at, status=told)
 
 
 def status_text(keys: Iterable[Key], status: DataStatus) -> str:

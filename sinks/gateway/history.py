@@ -36,6 +36,8 @@ class Series:
     partition: int = 0
     beyond: int = 0
     """Candles of records before this offset were known here, and are no more."""
+    is_late: bool = False
+    """Its interval was not made from the beginning: there is more than was ever told."""
     audience: Any = field(default_factory=set)
     """The clients that get every change: an ``Audience``."""
     keepers: list[Callable[[Candle], None]] = field(default_factory=list)
@@ -75,9 +77,15 @@ class History:
         self.bytes += _size(candle) - _size(known)
         return True
 
+    def drop(self, series: Series) -> None:
+        """Forget a series."""
+        del self.series[series.key]
+        self.bytes -= sum(map(_size, series.candles.values()))
+        series.candles = {}  # it may still be named by the versions of what has left it
+
     def has_all(self, series: Series, closed_max: int) -> bool:
         """Say whether memory proves that it lacks none of the last closed candles."""
-        if not self.since.get(series.partition) and not series.beyond:
+        if not (self.since.get(series.partition) or series.beyond or series.is_late):
             return True  # nothing was told before the beginning, and nothing was forgotten
         found = series.last(closed_max)
         if sum(candle.closed for candle in found) < closed_max:

@@ -6,7 +6,7 @@ What one turn of the loop brought is sent at its end, by ``flush``.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from schemas.intervals import Interval
 from schemas.wanted import WantedIntervals
@@ -21,12 +21,13 @@ from sinks.gateway.made import Made
 from sinks.gateway.markets import Markets
 from sinks.gateway.meter import Meter
 from sinks.gateway.outbox import Outbox
-from sinks.gateway.protocol import Key, Refused, Subscribe
-from sinks.gateway.subscriptions import Subscriptions, removal
+from sinks.gateway.protocol import Key, KindKey, Refused, Subscribe
+from sinks.gateway.subscriptions import Subscriptions, displacement, removal
 
 CLIENTS_MAX = 10_000
 WAITING_BYTES_MAX = 32 << 20  # of all clients together that do not keep up
 TOO_SLOW = "too slow: more waits to be sent than the gateway keeps for one client"
+BROKEN = "the gateway cannot write what waits for this client"
 TOO_MUCH_WAITS = "too slow: more waits to be sent than the gateway keeps for all clients"
 
 
@@ -41,7 +42,6 @@ class Hub:
         self.meter = Meter()
         self.clients: set[Client] = set()
         self.turn = Turn()
-        self.kinds = Kinds(self.turn)
         self.kinds = Kinds(self.turn)
         self.sent = 0  # messages, since the last flush
         self.waiting_bytes = 0  # of all clients that do not keep up
@@ -74,13 +74,22 @@ class Hub:
         self.subscriptions.begin = begin
 
     def want(self, wanted: WantedIntervals) -> None:
-        """Learn what is made from now on; subscriptions to what is removed end."""
-        self._made.want(wanted)
+        """Learn what is made from now on; subscriptions to what is made no more end.
+
+        Of that memory keeps nothing: made again, it would have a hole that looks whole.
+        """
+        changed = self._made.want(wanted)
+        removed = self._made.removed
         for client in [client for client in self.clients if client.keys]:
-            keys = sorted(key for key in client.keys if key.interval in self._made.removed)
-            self.subscriptions.release(client, keys)
-            if keys:
-                client.tell(envelopes.unsubscribed_text(keys, reason=removal(keys)))
+            self._end(client, {key for key in client.keys if key.interval in removed}, removal)
+            ended = {key for key in client.keys if key.interval in changed.ended}
+            self._end(client, ended, displacement)
+        for interval in changed.ended | changed.again:
+            self._markets.forget(interval)
+
+    def is_late(self, interval: Interval) -> bool:
+        """Say whether an interval was not always made."""
+        return self._made.is_late(interval)
 
     def wanted_intervals(self) -> set[Interval]:
         """Return the intervals that anybody is subscribed to."""
@@ -144,6 +153,7 @@ class Hub:
             }
         )
         for client in self.clients:
+            client.has_looked = False
             if client.wants_stats:
                 client.tell_stats(text)
         self.kinds.tick()
@@ -153,12 +163,9 @@ class Hub:
         metrics.HISTORY.set(self.history.bytes)
         metrics.WAITING.set(self.waiting_bytes)
 
-    def is_ahead(self, message: protocol.Message) -> bool:
-        """Say whether a client has seen more of a partition than was read here so far."""
-        if not isinstance(message, Subscribe):
-            return False
-        told = {seq for wanted in message.wanted for seq in wanted.from_seq or ()}
-        return any(p in self.history.since and self.history.position(p) < at for p, at in told)
+    def is_ahead(self, positions: Mapping[int, int]) -> bool:
+        """Say whether more of a partition was seen, up to an offset, than was read here so far."""
+        return any(self.history.position(p) < positions.get(p, -1) for p in self.history.since)
 
     def handle(self, client: Client, message: protocol.Message, now_ms: int) -> None:
         """Obey one message; raise Refused."""
@@ -166,7 +173,7 @@ class Hub:
             case protocol.Subscribe():
                 self._subscribe(client, message)
             case protocol.Unsubscribe():
-                keys = [key for key in sorted(client.keys) if message.means(key)]
+                keys = message.meant(sorted(client.keys))
                 self.subscriptions.release(client, keys)
                 kinds = self.kinds.unsubscribe(client, message.kinds)
                 client.tell(envelopes.unsubscribed_text([*keys, *kinds]))
@@ -183,31 +190,55 @@ class Hub:
 
     def flush(self) -> None:
         """Let what waits be sent, and part with those for whom too much cannot be."""
-        for client in self.turn.end():
-            if client not in self.clients:
-                continue
-            outbox = client.outbox
-            before = outbox.bytes
-            client.notify()
-            outbox.settle()
-            self.waiting_bytes += outbox.bytes - before
-            if outbox.is_full:
-                self._part_with(client, TOO_SLOW)
+        clients = self.turn.end()
+        try:
+            while clients:
+                self._send(clients.pop())
+        finally:
+            if clients:  # a bug that one of them ran into is not the others'
+                self.turn.wake(clients)
         while self.waiting_bytes > WAITING_BYTES_MAX:
             slowest = max(self.clients, key=lambda client: client.outbox.bytes)
-            self._part_with(slowest, TOO_MUCH_WAITS)
+            self._part_with(slowest, "slow", TOO_MUCH_WAITS)
         metrics.SENT.inc(self.sent)
         self.sent = 0
 
+    def _send(self, client: Client) -> None:
+        if client not in self.clients:
+            return
+        outbox = client.outbox
+        before = outbox.bytes
+        try:
+            client.notify()
+        except Exception:
+            self._part_with(client, "broken", BROKEN)
+            raise
+        outbox.settle()
+        self.waiting_bytes += outbox.bytes - before
+        if outbox.is_full:
+            self._part_with(client, "slow", TOO_SLOW)
+
     def _subscribe(self, client: Client, message: Subscribe) -> None:
         wanted, kinds = message.wanted, message.kinds
-        number = len({*client.keys, *(w.key for w in wanted)})
-        number += len(self.kinds.keys_of(client).union(kinds))
+        keys: set[Key | KindKey] = {
+            *client.keys,
+            *(w.key for w in wanted),
+            *self.kinds.keys_of(client),
+            *kinds,
+        }
+        number = len(keys)
         if number > protocol.SUBSCRIPTIONS_PER_CLIENT_MAX:
             raise Refused(
                 f"this would make {number} subscriptions, "
                 f"{protocol.SUBSCRIPTIONS_PER_CLIENT_MAX} are allowed on one connection",
                 'Subscribe with "symbol":"*", or share them out over several connections.',
+            )
+        patterns = len({key[:3] for key in keys if key.is_pattern})
+        if patterns > protocol.PATTERNS_PER_CLIENT_MAX:
+            raise Refused(
+                f'this would make {patterns} names with a "*", '
+                f"{protocol.PATTERNS_PER_CLIENT_MAX} are allowed on one connection",
+                'Subscribe with "exchange":"*", or name the symbols.',
             )
         planned = self.subscriptions.plan(client, wanted)
         answers, starts = self.subscriptions.subscribe(client, wanted, planned)
@@ -217,10 +248,17 @@ class Hub:
         self.subscriptions.start(client, starts)
         self.kinds.begin(client, kinds)
 
+    def _end(
+        self, client: Client, keys: Iterable[Key], why: Callable[[Iterable[Key]], str]
+    ) -> None:
+        if its := sorted(keys):
+            self.subscriptions.release(client, its)
+            client.tell(envelopes.unsubscribed_text(its, reason=why(its)))
+
     def _begun(self, series: Series) -> None:
         self.subscriptions.begun(series)
 
-    def _part_with(self, client: Client, reason: str) -> None:
-        metrics.DROPPED.labels("slow").inc()
+    def _part_with(self, client: Client, sort: str, reason: str) -> None:
+        metrics.DROPPED.labels(sort).inc()
         self.disconnect(client)
         client.drop(reason)

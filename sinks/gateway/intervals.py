@@ -116,8 +116,9 @@ def build_intervals(table: IntervalTable, write: Write) -> APIRouter:
         """Take back what was wanted here: the settings decide again."""
         named = _named(interval)
         _check_known(wanted, named)
-        said = {interval_key(each): None for each in named if each in wanted.controls}
-        await write_or_refuse(write, said)
+        said = {interval_key(each) for each in named if each in wanted.controls}
+        said.update(key for each in named for key in wanted.demand_keys(each))
+        await write_or_refuse(write, dict.fromkeys(said))
         return _answer(wanted, named)
 
     return router

@@ -40,9 +40,26 @@ class Load:
     def snapshot(self, stored: Iterable[Candle]) -> list[Candle]:
         """Return the last candles of all that is known, each at its newest revision."""
         memory = list(self.series.candles.values()) if self.series is not None else []
+        stored = list(stored)
+        self.is_lossy |= self.lacks(stored)
         older = _published(stored, memory)
         every = merged(older, self._kept.values(), memory)
         return last(reversed(every), self.wanted.initial_candles)
+
+    def lacks(self, stored: Iterable[Candle]) -> bool:
+        """Say whether a window is open in the warehouse that is over in memory, and only there.
+
+        The warehouse lacks its last trades yet, and nobody will tell it: its interval was not made.
+        """
+        memory = self.series.candles if self.series is not None else {}
+        newest = next(reversed(memory), 0)
+        return any(
+            not candle.closed
+            and candle.timestamp < newest
+            and candle.timestamp not in memory
+            and candle.timestamp not in self._kept
+            for candle in stored
+        )
 
     def _keep(self, candle: Candle) -> None:
         known = self._kept.get(candle.timestamp)

@@ -4,6 +4,7 @@ Most records only let the same open candles grow, and most of those nobody has a
 newest such record of a symbol stands for them until somebody does.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from schemas.intervals import Interval
@@ -14,7 +15,10 @@ from sinks.gateway.gaps import Market
 from sinks.gateway.history import History, Series
 from sinks.gateway.meter import Meter
 from sinks.gateway.outbox import update_of
-from sinks.gateway.protocol import Key
+from sinks.gateway.protocol import ANY, Key
+
+_Place = tuple[str, str]
+"""Exchange and channel."""
 
 
 class Symbol:
@@ -53,6 +57,13 @@ class Symbol:
                 latest.renew(candle, at)
                 series.recv_ms = max(series.recv_ms, latest.recv_ms)
 
+    def drop(self, place: tuple[int, str]) -> None:
+        """Forget a series; the others keep what they have."""
+        self.refresh()
+        self.rows = []
+        del self.series[place]
+        self.shortest = min(self.series.values(), key=_interval, default=None)
+
 
 class Markets:
     """All series; ``accept`` takes candles in."""
@@ -63,12 +74,18 @@ class Markets:
         self.history = history
         self.is_live = False
         """False while the past is read: it counts for no rate."""
+        self.names: set[str] = set()
+        """Of all symbols of which there ever was a candle."""
         self.queued = 0  # rows for clients, since somebody looked
         self._turn = turn
         self._begun = begun
         self._meter = meter
         self._symbols: dict[Market, Symbol] = {}
-        self._heads: dict[tuple[str, str], str] = {}
+        self._places: set[_Place] = set()
+        self._heads: dict[_Place, str] = {}
+        self._by_interval: defaultdict[Interval, defaultdict[_Place, dict[str, Series]]] = (
+            defaultdict(lambda: defaultdict(dict))
+        )
 
     def accept(self, record: Record) -> None:
         """Take candles in and queue what is news for those who asked for it."""
@@ -84,10 +101,26 @@ class Markets:
 
     def matching(self, key: Key) -> list[Series]:
         """Return the series that a key covers."""
-        if key.is_pattern:
-            return [series for series in self.history.series.values() if key.covers(series.key)]
-        series = self.history.series.get(key)
-        return [series] if series else []
+        if not key.is_pattern:
+            series = self.history.series.get(key)
+            return [series] if series else []
+        found: list[Series] = []
+        for (exchange, channel), symbols in self._by_interval.get(key.interval, {}).items():
+            if key.exchange in (exchange, ANY) and key.channel in (channel, ANY):
+                named = symbols if key.symbol == ANY else (key.symbol,)
+                found += [symbols[symbol] for symbol in named if symbol in symbols]
+        return found
+
+    def knows(self, key: Key) -> bool:
+        """Say whether a key means a symbol of which there were candles, of whatever interval."""
+        if not key.is_pattern:
+            return key[:3] in self._symbols
+        return any(
+            key.exchange in (place[0], ANY)
+            and key.channel in (place[1], ANY)
+            and (key.symbol == ANY or (*place, key.symbol) in self._symbols)
+            for place in self._places
+        )
 
     def fresh(self, key: Key) -> list[Series]:
         """Return the series that a key covers, with their newest rows in them."""
@@ -105,6 +138,20 @@ class Markets:
         symbol = self._symbols.get(market)
         return list(symbol.series.values()) if symbol else []
 
+    def forget(self, interval: Interval) -> None:
+        """Drop what there is of an interval that is made no more: what comes next is no part."""
+        place = interval.length_ms, interval.anchor
+        self._by_interval.pop(interval, None)
+        for symbol in self._symbols.values():
+            series = symbol.series.get(place)
+            if series is None:
+                continue
+            symbol.drop(place)
+            self.history.drop(series)
+            self._meter.set_shortest(
+                symbol.market, symbol.shortest.key.interval if symbol.shortest else None
+            )
+
     def head(self, series: Series) -> str:
         """Return the beginning of the envelopes with a series' changes."""
         exchange, channel = series.key[:2]
@@ -115,12 +162,14 @@ class Markets:
 
     def _take(self, symbol: Symbol, record: Record) -> None:
         """Take every row in, each by its own revision."""
-        found, news = [], 0
-        for at, row in enumerate(record.rows):
-            series = symbol.series.get((row.interval, row.anchor)) or self._new_series(
-                symbol, Interval(row.interval, row.anchor), record.partition
-            )
-            found.append(series)
+        # All series first: who waits for a new one has a position told with none of the rows.
+        found = [
+            symbol.series.get((row.interval, row.anchor))
+            or self._new_series(symbol, Interval(row.interval, row.anchor), record.partition)
+            for row in record.rows
+        ]
+        news = 0
+        for at, (row, series) in enumerate(zip(record.rows, found, strict=True)):
             known = series.candles.get(row.timestamp)
             candle = record.candle(at)
             if not self.history.put(series, candle):
@@ -166,16 +215,23 @@ class Markets:
             client.give(untold if client.is_behind else update)
 
     def _new_symbol(self, market: Market) -> Symbol:
+        self.names.add(market[2])
         symbol = self._symbols[market] = Symbol(market)
+        self._places.add(market[:2])
         return symbol
 
     def _new_series(self, symbol: Symbol, interval: Interval, partition: int) -> Series:
         key = Key(*symbol.market, interval)
         series = Series(key, partition=partition, audience=Audience(self._turn))
         self.history.series[key] = series
+        self._by_interval[interval][key[:2]][key.symbol] = series
         symbol.series[interval.length_ms, interval.anchor] = series
         if symbol.shortest is None or interval < symbol.shortest.key.interval:
             symbol.shortest = series
         self._meter.add_series(key)
         self._begun(series)
         return series
+
+
+def _interval(series: Series) -> Interval:
+    return series.key.interval

@@ -34,6 +34,13 @@ class Meter:
         market = key[:3]
         self._shortest[market] = min(key.interval, self._shortest.get(market, key.interval))
 
+    def set_shortest(self, market: tuple[str, str, str], interval: Interval | None) -> None:
+        """Note that a series exists no more; None: the symbol has no other."""
+        if interval is None:
+            self._shortest.pop(market, None)
+        else:
+            self._shortest[market] = interval
+
     def add_trades(self, key: Key, trades: int) -> None:
         """Count the trades that a revision added to its candle."""
         if self._shortest[key[:3]] == key.interval:

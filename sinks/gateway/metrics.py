@@ -21,6 +21,9 @@ WAREHOUSE_SECONDS = Histogram(
     "Questions to the warehouse, answered or not.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+LEFT_OUT = Counter(
+    "fibstream_gateway_left_out_rows", "Rows of symbols beyond those that are kept of a kind."
+)
 KINDS_READ = Gauge("fibstream_gateway_kinds_read", "Kinds whose topic is read just now.", ["kind"])
 WAITING = Gauge(
     "fibstream_gateway_waiting_bytes", "What waits for clients that do not keep up, about."

@@ -3,7 +3,8 @@
 A bare number as timeframe means minutes (``15`` is ``15m``), as the clients of old send it.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import (
@@ -32,6 +33,8 @@ INITIAL_CANDLES_MAX = 10_000
 """Of one subscribe message, all its series together."""
 
 FROM_SEQ_MAX = 1_000  # partitions of one subscription
+TIMEFRAMES_MAX = 1_000  # of one subscription
+PATTERNS_PER_CLIENT_MAX = 50  # names with a ``*`` in them: each may mean very many series
 QUOTED_CHARS_MAX = 80
 Kind = Literal["trades", "prices", "tickers", "books", "ticks", "stats", "gaps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -178,7 +181,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^(\*|[^\s*\"\\<>\x00-\x1f]{1,6
 _Spelled = Annotated[
     Timeframe, BeforeValidator(_spelled_out, json_schema_input_type=Timeframe | str | int)
 ]
-Timeframes = Annotated[list[_Spelled], Field()]
+Timeframes = Annotated[list[_Spelled], Field(max_length=TIMEFRAMES_MAX)]
 Offsets = dict[Annotated[int, Field(ge=0, lt=1 << 31)], Annotated[int, Field(ge=-1, lt=1 << 63)]]
 
 
@@ -205,29 +208,29 @@ class Selection(_Named):
     data_type: Literal["klines"] = KLINES
     timeframes: Timeframes = []
 
-    def means(self, key: Key) -> bool:
-        """Say whether the subscription ``key`` is meant; no timeframe named means all of them."""
-        named = {interval for item in self.timeframes for interval in item.timeframe}
-        return key[:3] == (self.exchange, self.channel, self.symbol) and (
-            not named or key.interval in named
-        )
+    @property
+    def intervals(self) -> set[Interval]:
+        """Return what its timeframes are; none named means all of them."""
+        return {interval for item in self.timeframes for interval in item.timeframe}
 
 
 class Subscription(Selection):
     """Candles to send from now on."""
 
-    timeframes: Timeframes = Field(min_length=1)
+    timeframes: Timeframes = Field(min_length=1, max_length=TIMEFRAMES_MAX)
     from_seq: Offsets | None = Field(None, max_length=FROM_SEQ_MAX)
 
     def wanted(self) -> list[Wanted]:
-        """Return one entry for each timeframe named."""
+        """Return one entry for each timeframe named, as it is named last."""
         seq = None if self.from_seq is None else tuple(sorted(self.from_seq.items()))
-        return [
-            Wanted(
-                Key(self.exchange, self.channel, self.symbol, interval), item.initial_candles, seq
-            )
+        named = {
+            interval: item.initial_candles
             for item in self.timeframes
             for interval in item.timeframe
+        }
+        return [
+            Wanted(Key(self.exchange, self.channel, self.symbol, interval), candles, seq)
+            for interval, candles in named.items()
         ]
 
 
@@ -251,9 +254,19 @@ class Subscribe(_Said):
 
     @property
     def wanted(self) -> list[Wanted]:
-        """Return the candles that are named, one entry for each timeframe."""
+        """Return the candles that are named, each once, as they are named last."""
         ours = [each for each in self.subscriptions if isinstance(each, Subscription)]
-        return [wanted for each in ours for wanted in each.wanted()]
+        return list({wanted.key: wanted for each in ours for wanted in each.wanted()}.values())
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Return the highest offset of each partition up to which the client has everything."""
+        highest: dict[int, int] = {}
+        for each in self.subscriptions:
+            seq = each.from_seq if isinstance(each, Subscription) else None
+            for partition, offset in (seq or {}).items():
+                highest[partition] = max(highest.get(partition, -1), offset)
+        return highest
 
     @property
     def kinds(self) -> list[KindKey]:
@@ -269,10 +282,17 @@ class Unsubscribe(_Said):
         min_length=1
     )
 
-    def means(self, key: Key) -> bool:
-        """Say whether a subscription to candles is to end."""
-        ours = (each for each in self.subscriptions if isinstance(each, Selection))
-        return any(each.means(key) for each in ours)
+    def meant(self, keys: Iterable[Key]) -> list[Key]:
+        """Return which of these subscriptions to candles are to end."""
+        named: defaultdict[tuple[str, str, str], set[Interval]] = defaultdict(set)
+        whole: set[tuple[str, str, str]] = set()
+        for each in self.subscriptions:
+            if isinstance(each, Selection):
+                name = (each.exchange, each.channel, each.symbol)
+                named[name] |= each.intervals
+                if not each.timeframes:
+                    whole.add(name)
+        return [key for key in keys if key[:3] in whole or key.interval in named.get(key[:3], ())]
 
     @property
     def kinds(self) -> list[KindKey]:

@@ -29,6 +29,7 @@ READING_MAX = 4  # queries at a time
 CATCH_UP_WITHIN_S = 5.0
 """How long a snapshot waits for the sink of the warehouse."""
 READ_WITHIN_S = 10.0
+READ_AGAIN_S = 0.2
 
 
 class Reader(Protocol):
@@ -72,7 +73,7 @@ class Seam:
     async def _load(self, load: Load) -> None:
         try:
             is_caught_up = await self._catch_up(load)
-            stored = None if load.is_over else await self._read(load)
+            stored = None if load.is_over else await self._settled(load)
             is_caught_up &= await self._overtake(load)
         finally:
             self._running -= 1
@@ -110,6 +111,16 @@ class Seam:
         partition = self._commits.partition_of(load.wanted.key, len(history.since))
         return partition, history.since.get(partition, 0)
 
+    async def _settled(self, load: Load) -> list[Candle] | None:
+        """Return the stored candles once those before memory's are over in the warehouse, too."""
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + CATCH_UP_WITHIN_S
+        stored = await self._read(load)
+        while stored and load.lacks(stored) and not load.is_over and now_s() < until_s:
+            await asyncio.sleep(READ_AGAIN_S)
+            stored = await self._read(load)
+        return stored
+
     async def _read(self, load: Load) -> list[Candle] | None:
         """Return the stored candles; loads of one series that wait together share an answer."""
         key = load.wanted.key
@@ -135,13 +146,19 @@ class Seam:
             question.is_answered.set()
 
     async def _stored(self, key: Key, limit: int) -> Sequence[str]:
-        """Ask for the newest candles up to the last one that is stored.
+        """Ask for the newest candles up to the last one that is stored, or the first in memory.
 
         What is younger the warehouse can only put together, and the engine has yet to tell it.
+        What is between the two was told by nobody: the interval was not made then. Where that may
+        be so and memory has nothing yet, up to now.
         """
         series, interval = Series(*key[:3]), key.interval
         there = await self._warehouse.coverage(series, interval)
-        end_ms = there.stored_until_ms or None
+        kept = self._hub.history.series.get(key)
+        first_ms = next(iter(kept.candles), None) if kept is not None else None
+        end_ms = max(there.stored_until_ms, first_ms or 0) or None
+        if first_ms is None and self._hub.is_late(interval):
+            end_ms = None
         asked = CandlesAsked(series, interval, None, end_ms, limit)
         return await self._warehouse.kline_rows(asked, there)
 

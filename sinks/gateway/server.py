@@ -34,6 +34,10 @@ UNSENT_BYTES_MAX = 128 << 10
 """Of a connection, in the kernel: more would be old when it arrives, and is megabytes for each."""
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
+SLICE_BYTES = 1 << 10
+"""Of what arrives, at a time: compressed, it may become a thousand times as much."""
+UNREAD_BYTES_MAX = 1 << 20  # of a connection; far more than a client may say in a minute
+EVENT_BYTES = 256  # the objects around a message's or a fragment's characters
 PART_AFTER_S = 5.0  # what a client that does not read gets to take notice of the close frame
 STOP_WITHIN_S = 5
 
@@ -63,17 +67,19 @@ EXTENSIONS = [
 
 
 class Mailbox:
-    """What asyncio.Queue does here, for one reader, in a tenth of the memory."""
+    """What asyncio.Queue does here, for one reader, in a tenth of the memory; counted."""
 
-    __slots__ = ("_events", "_waiter")
+    __slots__ = ("_events", "_waiter", "bytes")
 
     def __init__(self) -> None:
+        self.bytes = 0
         self._events: list[Any] = []
         self._waiter: asyncio.Future[None] | None = None
 
     def put_nowait(self, event: Any) -> None:
         """Put an event in."""
         self._events.append(event)
+        self.bytes += _size(event)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -82,11 +88,22 @@ class Mailbox:
         while not self._events:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._events.pop(0)
+        event = self._events.pop(0)
+        self.bytes -= _size(event)
+        return event
 
     def empty(self) -> bool:
         """Say whether there is none."""
         return not self._events
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._events.clear()
+        self.bytes = 0
+
+
+def _size(event: Any) -> int:
+    return EVENT_BYTES + len(event.get("text") or event.get("bytes") or "")
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -102,9 +119,29 @@ class Protocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.queue = Mailbox()  # type: ignore[assignment]
+        self.queue: Mailbox = Mailbox()  # type: ignore[assignment]
         if config.ws_per_message_deflate:
             self.conn.available_extensions = EXTENSIONS
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what arrived, as long as not too much of it waits to be read."""
+        for at in range(0, len(data), SLICE_BYTES):
+            super().data_received(data[at : at + SLICE_BYTES])
+            if self.transport.is_closing():
+                return
+            if self.queue.bytes + EVENT_BYTES * len(self.frames) > UNREAD_BYTES_MAX:
+                self.queue.clear()
+                self.frames = []
+                self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "more is said than is read")
+                self.handle_parser_exception()
+                return
+
+    def handle_parser_exception(self) -> None:
+        """Part from a peer that breaks the protocol; before the handshake's end without a word."""
+        if self.conn.close_sent is None:
+            self.transport.abort()
+        else:
+            super().handle_parser_exception()
 
     def handle_connect(self, event: Request) -> None:
         """Offer this side of the connection to the application."""
@@ -156,7 +193,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.is_writable:
             super().handle_ping()
         else:
-            self.conn.data_to_send()
+            self.conn.data_to_send()  # the pong is made already: take it out, and forget it
 
     def resume_writing(self) -> None:
         """Go on sending."""

@@ -21,7 +21,7 @@ from sinks.gateway.markets import Markets
 from sinks.gateway.outbox import update_of
 from sinks.gateway.protocol import Answer, DataStatus, Key, Refused, Wanted
 
-ADVISED_MAX = 3  # entries of a message for which symbols with a similar name are looked for
+DEMANDED_PER_CLIENT_MAX = 4  # intervals
 
 Demand = Callable[[Interval], str | None]
 """Asks that an interval be made; returns why it will not be."""
@@ -46,6 +46,8 @@ class Subscriptions:
         """None: there is no warehouse, and memory is all there is."""
         self.demand: Demand | None = None
         """None: what is not made here is not made for anybody."""
+        self.lists: Callable[[Key], bool] | None = None
+        """Says whether there is a symbol, also of which there is no candle yet."""
         self._markets = markets
         self._history = markets.history
         self._gaps = gaps
@@ -56,14 +58,19 @@ class Subscriptions:
 
     @property
     def intervals(self) -> set[Interval]:
-        """Return those of which anybody wants candles."""
-        return {key.interval for key in self._subscribers}
+        """Return those of which anybody wants candles of a symbol that there is."""
+        found: set[Interval] = set()
+        for key in self._subscribers:
+            if key.interval not in found and self._is_symbol(key):
+                found.add(key.interval)
+        return found
 
     def plan(self, client: Client, wanted: Collection[Wanted]) -> list[Start]:
         """Return how these begin; raise Refused, and nothing has changed."""
         removed = [w.key for w in wanted if w.key.interval in self._made.removed]
         if removed:
             raise Refused(removal(removed), f"{self._made}; POST /api/v1/intervals adds one.")
+        self._check_demanded(client, wanted)
         starts = [start for w in dict.fromkeys(wanted) for start in self._starts(w)]
         asked = sum(
             start.wanted.initial_candles if start.candles is None else len(start.candles)
@@ -82,11 +89,9 @@ class Subscriptions:
         self, client: Client, wanted: Collection[Wanted], starts: Collection[Start]
     ) -> tuple[list[Answer], list[Start]]:
         """Note what a client wants; return what it is told, and what to ``start`` then."""
-        refused = {i: self._demand(i) for i in {w.key.interval for w in wanted} - self._made.all}
+        refused = self._refusals(client, {w.key for w in wanted})
         starts = [
-            each
-            for each in starts
-            if each.candles is not None or not refused.get(each.wanted.key.interval)
+            each for each in starts if each.candles is not None or not refused.get(each.wanted.key)
         ]
         for each in starts:
             if each.candles is None:
@@ -99,7 +104,7 @@ class Subscriptions:
             for series in matching:
                 if series.key not in client.loads:
                     series.audience.add(client)
-        return self._answers(wanted, starts, refused), starts
+        return self._answers(client, wanted, starts, refused), starts
 
     def start(self, client: Client, starts: Iterable[Start]) -> None:
         """Send what a subscription begins with, and have the rest read."""
@@ -134,6 +139,9 @@ class Subscriptions:
 
     def begun(self, series: Series) -> None:
         """Learn of a new series; who waits for it does not hear of it before the snapshot."""
+        if self._made.is_late(series.key.interval):
+            series.is_late = True
+            series.beyond = self._history.position(series.partition) + 1
         loads = self._loads.get(series.key, ())
         for load in loads:
             load.attach(series)
@@ -144,6 +152,8 @@ class Subscriptions:
             for client in self._subscribers.get(key, set()) - waiting:
                 series.audience.add(client)
         self._made.see(series.key.interval)
+        for client in waiting:
+            self._judge(client)
 
     def settle(self) -> None:
         """Have the histories read of series that have just begun, now that they have a row."""
@@ -190,6 +200,8 @@ class Subscriptions:
 
     def _is_known(self, wanted: Wanted) -> bool:
         """Say whether a client with a position cannot have missed the first candle of a series."""
+        if self._made.is_late(wanted.key.interval):
+            return False
         told, since = dict(wanted.from_seq or ()), self._history.since
         return bool(told) and all(p in told and since[p] <= told[p] + 1 for p in since)
 
@@ -213,9 +225,10 @@ class Subscriptions:
 
     def _answers(
         self,
+        client: Client,
         wanted: Collection[Wanted],
         starts: Iterable[Start],
-        refused: Mapping[Interval, str | None],
+        refused: Mapping[Key, str | None],
     ) -> list[Answer]:
         its: defaultdict[Wanted, list[Start]] = defaultdict(list)
         for start in starts:
@@ -229,37 +242,62 @@ class Subscriptions:
                     historical_loading=any(start.candles is None for start in its[w])
                 ),
             )
-            for w, hint in zip(wanted, self._hints(wanted, refused), strict=True)
+            for w, hint in zip(wanted, self._hints(client, wanted, refused), strict=True)
         ]
 
     def _hints(
-        self, wanted: Iterable[Wanted], refused: Mapping[Interval, str | None]
+        self, client: Client, wanted: Iterable[Wanted], refused: Mapping[Key, str | None]
     ) -> Iterator[str | None]:
-        advised = 0
         for key in (w.key for w in wanted):
             if self._markets.matching(key):
                 yield None
-            elif key.interval in refused:
+            elif key in refused:
                 being_made = f"{key.interval.text} candles are being made from now on"
-                yield refused[key.interval] or being_made
+                yield refused[key] or being_made
             else:
-                advised += 1
-                yield self._advice(key.symbol, look=advised <= ADVISED_MAX)
+                yield self._advice(client, key.symbol)
 
-    def _advice(self, symbol: str, *, look: bool) -> str:
-        if not look:
+    def _advice(self, client: Client, symbol: str) -> str:
+        names = self._markets.names
+        if symbol == protocol.ANY or symbol in names or not client.may_look():
             return "no candle yet"
-        symbols = {key.symbol for key in self._history.series}
-        if symbol in symbols or symbol == protocol.ANY:
-            return "no candle yet"
-        near = get_close_matches(symbol.upper(), symbols, n=3)
+        near = get_close_matches(symbol.upper(), names, n=3)
         return f"no candle of {symbol} yet" + (f"; similar: {', '.join(near)}" if near else "")
 
-    def _demand(self, interval: Interval) -> str | None:
-        """Have an interval made; return why it will not be."""
-        if self.demand is not None:
-            return self.demand(interval)
-        return f"no {interval.text} candles are made here; {self._made}"
+    def _check_demanded(self, client: Client, wanted: Iterable[Wanted]) -> None:
+        """Raise Refused where one client asks for more of what nobody makes than is its share."""
+        if self.demand is None:
+            return
+        # One that it gave up counts as long as it is made: else one client has them all in turn.
+        kept = {i for i in client.demanded if i in self._made}
+        kept |= client.demanded & {key.interval for key in client.keys}
+        asked = kept | ({w.key.interval for w in wanted} - self._made.all)
+        if len(asked) > DEMANDED_PER_CLIENT_MAX:
+            raise Refused(
+                f"this would make {len(asked)} intervals on demand, "
+                f"{DEMANDED_PER_CLIENT_MAX} are allowed on one connection",
+                f"{self._made}; POST /api/v1/intervals adds one for good.",
+            )
+        client.demanded = frozenset(kept)
+
+    def _refusals(self, client: Client, keys: Iterable[Key]) -> dict[Key, str | None]:
+        """Have intervals made that nobody makes; return why they will not be, by key."""
+        refused: dict[Key, str | None] = {}
+        for key in [key for key in keys if key.interval not in self._made]:
+            if self.demand is None:
+                refused[key] = f"no {key.interval.text} candles are made here; {self._made}"
+                continue
+            client.demanded |= {key.interval}
+            if self._is_symbol(key):
+                refused[key] = self.demand(key.interval)
+            else:
+                near = self._advice(client, key.symbol)
+                refused[key] = f"no {key.interval.text} candles are made for a name unknown: {near}"
+        return refused
+
+    def _is_symbol(self, key: Key) -> bool:
+        """Say whether a key means any symbol that there is."""
+        return self._markets.knows(key) or (self.lists is not None and self.lists(key))
 
     def _load(self, client: Client, start: Start) -> None:
         wanted, series = start.wanted, start.series
@@ -315,3 +353,12 @@ def removal(keys: Iterable[Key]) -> str:
     """Return why subscriptions to candles of removed intervals end."""
     texts = dict.fromkeys(key.interval.text for key in keys)
     return f"{', '.join(texts)} candles are made no more: the interval was removed"
+
+
+def displacement(keys: Iterable[Key]) -> str:
+    """Return why subscriptions to candles end that nobody has removed."""
+    texts = dict.fromkeys(key.interval.text for key in keys)
+    return (
+        f"{', '.join(texts)} candles are made no more: they were on demand, and their time or "
+        "their room is over; subscribe again to have them made"
+    )

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.support import browsing
 from tests.support.browsing import ARGS, CHROMIUM, Stage, opened
 
 
@@ -36,8 +37,12 @@ def look(browser: Browser) -> Opened:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(kafka_bootstrap: str, topic_prefix: str) -> AsyncIterator[Stage]:
-    """A gateway that has not begun yet."""
+async def stage(
+    kafka_bootstrap: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stage]:
+    """A gateway that has not begun yet; the market's candles are those of one moment."""
+    begun_ms = browsing.now_ms()
+    monkeypatch.setattr(browsing, "now_ms", lambda: begun_ms)
     stage = Stage(kafka_bootstrap, topic_prefix)
     await stage.make_topics()
     await stage.producer.start()

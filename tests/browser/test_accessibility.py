@@ -31,7 +31,7 @@ async def faults(page: Page) -> list[str]:
     ("scheme", "width"),
     [
         ("dark", WIDE),
-        ("light", 390),
+        pytest.param("light", 390, marks=pytest.mark.soak),
         pytest.param("light", WIDE, marks=pytest.mark.soak),
     ],
 )

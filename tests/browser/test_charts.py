@@ -16,16 +16,21 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
 ]
 OPENS_WITHIN_MS = 2_000
+OPENS_BUSY_WITHIN_MS = 6_000  # while others have the processors
 LONG_TASK_MS = 50
 UPDATES_PER_S = 50
-OBSERVE = """() => {
+# Resolved when it has seen one long task: it would see others as well.
+OBSERVE = """() => new Promise((seen) => {
   window.longTasks = [];
   new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) window.longTasks.push(duration);
+    seen();
   }).observe({ type: 'longtask' });
-}"""
-
-
+  setTimeout(() => {
+    const begun = performance.now();
+    while (performance.now() < begun + 80);
+  });
+})"""
 WIDTHS = """[document.documentElement, document.querySelector('#panel-body'),
   document.querySelector('#grid')].map((e) => [e.scrollWidth, e.clientWidth])"""
 SHOWN = """() => new Promise((done) => {
@@ -35,6 +40,7 @@ SHOWN = """() => new Promise((done) => {
 })"""
 
 
+@pytest.mark.soak
 async def test_four_charts_stand_side_by_side_and_come_back_with_the_address(stage, look):
     for symbol in ("BTCUSDT", "ETHUSDT"):
         for interval in ("1m", "5m", "173m"):
@@ -68,6 +74,7 @@ async def test_four_charts_stand_side_by_side_and_come_back_with_the_address(sta
         await expect(page.get_by_test_id("view-interval")).to_have_text(shown)
 
 
+@pytest.mark.soak
 async def test_one_series_in_two_charts_and_the_ladder_is_told_once_and_shown_everywhere(
     stage, look
 ):
@@ -86,6 +93,7 @@ async def test_one_series_in_two_charts_and_the_ladder_is_told_once_and_shown_ev
         await expect(page.get_by_test_id("price")).to_have_text(["68,088.80"] * 2)
 
 
+@pytest.mark.soak
 async def test_everything_can_be_done_with_keys_and_question_mark_lists_them(stage, look):
     await stage.put_past("1m", 40)
     await stage.put_past("5m", 40)
@@ -126,6 +134,7 @@ async def test_everything_can_be_done_with_keys_and_question_mark_lists_them(sta
         assert await page.evaluate("document.documentElement.dataset.theme") != before
 
 
+@pytest.mark.soak
 async def test_it_opens_in_under_two_seconds(stage, look):
     await stage.put_past("1m", 500)
     await stage.start()
@@ -137,6 +146,7 @@ async def test_it_opens_in_under_two_seconds(stage, look):
             return
     # Its clock goes on while others have the processor; what the page used of it does not.
     assert used_ms < OPENS_WITHIN_MS
+    assert shown_ms < OPENS_BUSY_WITHIN_MS
 
 
 async def processor_s(page) -> float:
@@ -147,6 +157,7 @@ async def processor_s(page) -> float:
     return next(each["value"] for each in figures if each["name"] == "ProcessTime")
 
 
+@pytest.mark.soak
 async def test_fifty_updates_a_second_make_no_long_task(stage, look, browser):
     await stage.put_past("1m", 500)
     await stage.book("68000.0", "68000.1")
@@ -154,7 +165,9 @@ async def test_fifty_updates_a_second_make_no_long_task(stage, look, browser):
     async with look(stage, "#binance:linear:BTCUSDT:1m,binance:linear:BTCUSDT:5m") as page:
         await expect(page.get_by_test_id("price").first).to_have_text("68,050.20")
         await page.wait_for_timeout(500)
-        await page.evaluate(OBSERVE)
+        async with asyncio.timeout(10):
+            await page.evaluate(OBSERVE)
+        await page.evaluate("window.longTasks.length = 0")
         await browser.start_tracing(page=page, categories=["toplevel", "__metadata"])
         await updates(stage, seconds=3)
         trace = json.loads(await browser.stop_tracing())
@@ -193,6 +206,7 @@ async def updates(stage, seconds: int) -> None:
         await asyncio.sleep(max(0, begun + (n + 1) / UPDATES_PER_S - clock()))
 
 
+@pytest.mark.soak
 async def test_every_panel_fits_a_phone(stage, look):
     await stage.put_past("1m", 10)
     await stage.list_symbols()
@@ -213,6 +227,7 @@ async def test_every_panel_fits_a_phone(stage, look):
         assert [wide for wide, seen in sizes if wide > seen] == []
 
 
+@pytest.mark.soak
 async def test_a_page_whose_gateway_was_away_is_given_what_it_missed(stage, look):
     await stage.put_past("1m", 20)
     await stage.start()

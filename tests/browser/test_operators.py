@@ -72,6 +72,7 @@ async def test_an_operator_adds_a_stream_turns_a_knob_and_removes_it(stage, look
         await expect(stream).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_an_operator_makes_an_interval_and_unmakes_it(stage, look):
     await stage.put_past("1m", 3)
     await stage.start()
@@ -138,6 +139,7 @@ async def test_a_viewer_sees_no_controls_and_a_revoked_key_ends_the_session(stag
         assert await page.evaluate("localStorage.getItem('credential')") is None
 
 
+@pytest.mark.soak
 async def test_a_token_signs_in_and_who_may_read_needs_none(stage, look):
     stage.change(**KEYS, gateway_anonymous_role="viewer")
     await stage.put_past("1m", 3)
@@ -153,6 +155,7 @@ async def test_a_token_signs_in_and_who_may_read_needs_none(stage, look):
         await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
 
 
+@pytest.mark.soak
 async def test_the_page_waits_for_a_gateway_that_asks_for_keys_after_its_restart(stage, look):
     await stage.put_past("1m", 3)
     await stage.start()

@@ -26,6 +26,10 @@ COUNT_COLOURED = """() => [...document.querySelectorAll('.chart canvas')].reduce
     if (data[i + 3] > 200 && Math.abs(data[i] - data[i + 1]) > 60) sum++;
   return sum;
 }, 0)"""
+LISTED_AGAIN = """async () => {
+  const listed = async () => (await (await fetch('/api/v1/series')).json()).intervals;
+  while (!(await listed()).includes('1M'));
+}"""
 
 
 async def test_the_page_draws_candles_and_follows_them(stage, look):
@@ -50,6 +54,7 @@ async def test_the_page_draws_candles_and_follows_them(stage, look):
         await expect(page.get_by_test_id("attribution")).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_a_correction_of_a_past_candle_is_drawn_and_marked(stage, look):
     await stage.put_past("1m", 30)
     await stage.start()
@@ -103,6 +108,7 @@ async def test_the_text_box_takes_173m_and_refuses_nonsense_with_words(stage, lo
         await expect(page.get_by_test_id("price")).to_have_text("68,007.70")
 
 
+@pytest.mark.soak
 async def test_anchored_intervals_are_shown_under_their_text_and_apart_from_their_length(
     stage, look
 ):
@@ -125,7 +131,9 @@ async def test_anchored_intervals_are_shown_under_their_text_and_apart_from_thei
         assert page.url.endswith("#binance:linear:BTCUSDT:1w%40sun")
 
 
-async def test_a_month_closes_when_the_gateway_says_and_a_removed_interval_is_told(stage, look):
+async def test_a_month_closes_when_the_gateway_says_and_a_removed_interval_is_told_until_it_is_back(
+    stage, look
+):
     await stage.put_past("1m", 3)
     await stage.start()
     path = f"{stage.url}/api/v1/intervals"
@@ -139,6 +147,15 @@ async def test_a_month_closes_when_the_gateway_says_and_a_removed_interval_is_to
             await expect(page.get_by_test_id("interval-help")).to_contain_text(
                 "1M candles are made no more: the interval was removed"
             )
+            message = page.get_by_test_id("message")
+            await expect(message).to_contain_text("No more 1M candles")
+            assert (await http.post(path, json={"interval": "1M"})).status_code == 202
+            async with asyncio.timeout(10):
+                await page.evaluate(LISTED_AGAIN)
+            await page.keyboard.press("/")  # the page asks what there is
+            await stage.put("1M", 0, "68004.40")
+            await expect(page.get_by_test_id("price")).to_have_text("68,004.40")
+            await expect(message).to_be_hidden()
 
 
 async def test_a_candle_without_a_trade_is_drawn_as_any_other(stage, look):
@@ -200,6 +217,7 @@ async def test_the_page_says_that_it_reconnects_and_misses_nothing(stage, look):
         await expect(page.get_by_test_id("price")).to_have_text("68,012.30")
 
 
+@pytest.mark.soak
 async def test_after_a_reconnect_the_page_shows_what_the_gateway_has_now(stage, look):
     await stage.put_past("1m", 10)
     await stage.start()
@@ -216,6 +234,7 @@ async def test_after_a_reconnect_the_page_shows_what_the_gateway_has_now(stage, 
         await expect(page.get_by_test_id("price")).to_have_text("68,033.30")
 
 
+@pytest.mark.soak
 async def test_a_symbol_is_found_by_typing_among_hundreds(stage, look):
     await stage.put_past("1m", 3)
     await asyncio.gather(
@@ -239,6 +258,24 @@ async def test_a_mangled_link_still_shows_a_chart(stage, look):
         await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
 
 
+async def test_a_browser_that_lets_it_remember_nothing_shows_a_chart(stage, look):
+    await stage.put_past("1m", 3)
+    await stage.start()
+    blocked = """for (const name of ["localStorage", "sessionStorage"])
+      Object.defineProperty(window, name, {
+        get() { throw new DOMException("blocked", "SecurityError"); } });"""
+    async with look(stage) as page:
+        await page.add_init_script(blocked)
+        await page.goto("about:blank")
+        await page.goto(stage.url)
+        await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
+        before = await page.evaluate("document.documentElement.dataset.theme")
+        await page.keyboard.press("t")
+        assert await page.evaluate("document.documentElement.dataset.theme") != before
+        await page.keyboard.press("2")
+        await expect(page.get_by_test_id("price")).to_have_count(2)
+
+
 async def test_with_no_candles_at_all_the_page_says_what_to_look_at(stage, look):
     await stage.start()
     async with look(stage) as page:
@@ -247,7 +284,7 @@ async def test_with_no_candles_at_all_the_page_says_what_to_look_at(stage, look)
         await expect(page.get_by_test_id("price")).to_have_text("68,012.30", timeout=15_000)
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.soak)])
 async def test_it_fits_a_phone_in_both_themes(stage, look, scheme):
     await stage.put_past("1m", 40)
     await stage.start()

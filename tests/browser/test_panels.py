@@ -7,8 +7,9 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from schemas.klines import Gap, GapEnvelope, StreamGap, StreamGapEnvelope
 from schemas.stats import MarketStats, MarketStatsEnvelope
-from schemas.topics import MARKET_STATS, symbol_key
+from schemas.topics import GAPS, MARKET_STATS, symbol_key
 from tests.support.browsing import CHROMIUM, encode, now_ms
 
 pytestmark = [
@@ -107,6 +108,60 @@ async def test_gaps_corrections_and_completeness_are_counted_and_followed(stage,
         )
 
 
+OPEN = """async (rows) => {
+  const { Kind } = await import("/static/kinds.js");
+  const kind = new Kind("gaps", {});
+  kind.take(rows, true);
+  return kind.store.open.map(({ from_ms }) => from_ms);
+}"""
+
+
+async def tell(stage, row: Gap | StreamGap) -> None:
+    envelope = GapEnvelope if isinstance(row, Gap) else StreamGapEnvelope
+    key = symbol_key("binance", "linear", row.symbol)
+    await stage.send(GAPS, key, encode(envelope("binance", "linear", [row])))
+
+
+async def test_a_gap_mended_in_two_parts_is_gone_and_a_whole_socket_is_told(stage, look):
+    def ids(first: int, last: int, missing: int, state: str) -> Gap:
+        return Gap("BTCUSDT", first, last, now_ms() - 60_000, now_ms(), missing, state, first)
+
+    def silent(symbol: str, state: str, from_ms: int, to_ms: int = 0) -> StreamGap:
+        return StreamGap(
+            symbol=symbol, kind="books", reason="silent", state=state, from_ms=from_ms, to_ms=to_ms
+        )
+
+    await stage.put_past("1m", 3)
+    await stage.start()
+    async with look(stage, allowed=["503"]) as page:
+        await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
+        await page.keyboard.press("g")
+        gaps = page.get_by_test_id("gap-list")
+        opened = gaps.locator("[data-state=found]")
+        mended = gaps.locator("[data-state=recovered]")
+        await tell(stage, ids(100, 109, 10, "found"))
+        await expect(opened).to_contain_text("10 trades")
+        await tell(stage, ids(100, 104, 0, "recovered"))
+        await expect(opened).to_contain_text("5 trades")
+        await tell(stage, ids(105, 109, 0, "recovered"))
+        await expect(mended).to_have_count(2)
+        await expect(opened).to_have_count(0)
+        await tell(stage, silent("", "found", 1_000))
+        await expect(opened).to_contain_text("books: silent")
+        await tell(stage, silent("", "recovered", 2_000, 3_000))  # a successor's span
+        await expect(mended).to_have_count(3)
+        await expect(opened).to_have_count(0)
+        span = {"symbol": "BTCUSDT", "state": "found", "to_ms": 0}
+        rows = [
+            {**span, "kind": "books", "from_ms": 1},
+            {**span, "kind": "trades", "from_ms": 2},
+            {**span, "kind": "trades", "from_ms": 3, "symbol": ""},  # its symbols' ids tell
+            {**span, "first_id": 7, "last_id": 7, "missing": 1, "from_ms": 4},
+        ]
+        assert await page.evaluate(OPEN, rows) == [2, 4]  # what candles lack
+
+
+@pytest.mark.soak
 async def test_the_ladder_shows_every_fibonacci_interval_and_opens_one(stage, look):
     stage.change(kline_intervals=("1m", "fibonacci"))
     for interval in ("1m", "21m", "2850m"):
@@ -128,6 +183,7 @@ async def test_the_ladder_shows_every_fibonacci_interval_and_opens_one(stage, lo
         await expect(page.get_by_test_id("price")).to_have_text("68,050.20")
 
 
+@pytest.mark.soak
 async def test_alerts_are_listed_and_tested_and_health_is_told_without_a_warehouse(stage, look):
     await stage.put_past("1m", 3)
     await stage.start()

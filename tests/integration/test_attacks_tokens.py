@@ -11,12 +11,14 @@ import httpx
 import jwt
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec import structs
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from schemas.keys import decode_family, encode_key
 from schemas.topics import KEYS, TOKEN_FAMILIES
+from sinks.gateway.security import families as families_of_tokens
 from sinks.gateway.security.keys import generate, hash_text, make_key
 from tests.support.streaming import World
 
@@ -126,11 +128,11 @@ async def test_no_forged_token_opens_anything_anywhere(world) -> None:
     async with world.gateway() as client:
         pair = await bought(client)
         assert await status(client, pair) == 200
-        for text in forgeries(pair["access_token"]):
+        for at, text in enumerate(forgeries(pair["access_token"])):
+            place = PLACES[at % len(PLACES)]  # one guard stands before all of them
             shown = {"Authorization": f"Bearer {text}".encode("latin-1")}
-            for place in PLACES:
-                answer = await client.get(place, headers=shown)
-                assert answer.status_code == 401, (place, text[:200], answer.text)
+            answer = await client.get(place, headers=shown)
+            assert answer.status_code == 401, (place, text[:200], answer.text)
         port = client.base_url.port
         for text in forgeries(pair["access_token"])[::4]:
             with pytest.raises(InvalidStatus) as told:
@@ -152,13 +154,15 @@ async def test_wrong_expired_and_revoked_keys_open_nothing_and_neither_do_their_
         for text in wrong:
             assert (await client.get("/streams", **key(text))).status_code == 401
             assert (await client.get("/streams", **bearer(text))).status_code == 401
-        dying, soon = make_key("dying", "admin", now_ms, time.time_ns() // 1_000_000 + 8_000)
+        dying, soon = make_key("dying", "admin", now_ms)
         await world.put(KEYS, soon.id.encode(), encode_key(soon))
         async with asyncio.timeout(5):
             while (await client.get("/streams", **key(dying))).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         pair = await bought(client, dying)
         async with connect(f"ws://127.0.0.1:{client.base_url.port}/?key={dying}") as websocket:
+            soon = structs.replace(soon, expires_ms=time.time_ns() // 1_000_000 + 1_000)
+            await world.put(KEYS, soon.id.encode(), encode_key(soon))
             await asyncio.wait_for(websocket.wait_closed(), 20)  # with the key
             assert websocket.close_code == 1008
         assert (await client.get("/streams", **key(dying))).status_code == 401
@@ -226,6 +230,18 @@ async def test_of_many_uses_at_once_at_two_gateways_at_most_one_gets_tokens(worl
                         await asyncio.sleep(0.05)
     async with world.gateway() as later:
         assert (await refreshed(later, pair)).status_code == 401
+
+
+async def test_sign_ins_without_end_push_out_the_one_idle_the_longest(world, monkeypatch) -> None:
+    monkeypatch.setattr(families_of_tokens, "FAMILIES_PER_KEY_MAX", 2)
+    async with world.gateway() as one:
+        pairs = []
+        for _ in range(3):
+            answer = await refreshed(one, await bought(one))
+            assert answer.status_code == 200, answer.text
+            pairs.append(answer.json())
+        assert [await status(one, pair) for pair in pairs] == [401, 200, 200]
+        assert [(await refreshed(one, pair)).status_code for pair in pairs] == [401, 200, 200]
 
 
 async def test_rotation_of_signing_keys_keeps_tokens_until_the_old_one_is_taken_out(world) -> None:

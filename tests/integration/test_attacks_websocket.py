@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+import zlib
 from contextlib import suppress
 
 import pytest
@@ -225,3 +226,43 @@ async def test_no_message_whatever_it_holds_breaks_its_connection(gateway, hones
             async with asyncio.timeout(5):
                 assert isinstance(json.loads(await odd.recv()), dict), said
         await ping(odd)
+
+
+async def test_a_thousand_small_bombs_are_closed_with_1009_before_they_are_unpacked(
+    gateway, honest
+):
+    """Each is a message that would be allowed; 256 KB of them are a quarter of a gigabyte."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = deflate.compress(b" " * 250_000) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    bomb = b"\xc1\xfe" + (len(data) - 4).to_bytes(2, "big") + bytes(4) + data[:-4]
+    before = gateway.rss_bytes
+    for _ in range(5):
+        async with connect(gateway.websocket("stats=false"), ping_interval=None) as bad:
+            bad.transport.write(bomb * (MB // 4 // len(bomb)))
+            assert await ended(bad) in {1009, 1006}
+    assert gateway.rss_bytes - before < 30 * MB
+    assert await ping(honest) < 1
+
+
+async def test_fragments_of_nothing_without_end_are_closed(gateway, honest):
+    before = gateway.rss_bytes
+    async with connect(gateway.websocket(), ping_interval=None) as bad:
+        bad.transport.write(b"\x01\x80\x00\x00\x00\x00")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while not bad.transport.is_closing():
+                    bad.transport.write(b"\x00\x80\x00\x00\x00\x00" * 10_000)
+                    await asyncio.sleep(0.01)
+        assert await ended(bad) in {1009, 1006}
+    assert gateway.rss_bytes - before < 30 * MB
+
+
+async def test_patterns_by_the_thousand_are_refused_and_hold_nobody_up(gateway, honest):
+    items = [{"symbol": "*", "exchange": f"e{n}", "timeframes": ["1m"]} for n in range(900)]
+    async with connect(gateway.websocket(), max_size=None) as bad:
+        await bad.send(json.dumps({"action": "subscribe", "subscriptions": items}))
+        assert await ping(honest) < 1
+        async with asyncio.timeout(5):
+            while (told := json.loads(await bad.recv()))["type"] != "error":
+                pass
+        assert "50 are allowed" in told["error"]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
+from runtime.errors import Misconfigured
 from runtime.kafka import TopicSpec, ensure_topics
 from runtime.ports import free_port
 from runtime.servers.kafka import EmbeddedKafka
@@ -286,6 +287,33 @@ async def test_states_of_quiet_symbols_are_found_behind_many_newer_records(world
                 found[row["symbol"]] = row["rev"]
         assert found == dict.fromkeys(quiet, 2) | dict.fromkeys("ABCD", 99)
         await client.hears_nothing()
+
+
+async def test_a_kind_that_is_misconfigured_waits_and_the_gateway_serves_the_others(
+    world, monkeypatch
+):
+    """As where the broker has no room for a topic that is not there yet."""
+    partitions, tried = feed.KindFeed._partitions, []
+
+    async def refused(self, kind):
+        if kind == "trades" and not tried:
+            tried.append(kind)
+            raise Misconfigured("TOPIC", "the broker takes no more partitions", remedy="Allow it.")
+        return await partitions(self, kind)
+
+    monkeypatch.setattr(feed.KindFeed, "_partitions", refused)
+    monkeypatch.setattr(feed, "MISCONFIGURED_PAUSE_S", 0.5)
+    for kind, value in (("prices", price("BTCUSDT", 1)), ("trades", trades("BTCUSDT", 1))):
+        await world.say(kind, "BTCUSDT", value)
+    async with world.gateway() as http, client_of(http) as client:
+        await client.ask("trades")
+        await until(lambda: tried)
+        await client.socket.send(
+            '{"action":"subscribe","subscriptions":[{"symbol":"BTCUSDT","data_type":"prices"}]}'
+        )
+        heard = [await client.hear() for _ in range(3)]
+        rows = {m["data_type"]: m["data"] for m in heard if "data" in m}
+        assert (rows["prices"][0]["rev"], rows["trades"][0]["id"]) == (1, "1")
 
 
 async def test_a_slow_reader_of_trades_is_closed_and_others_do_not_notice(world, monkeypatch):

@@ -7,7 +7,7 @@ import socket
 import ssl
 from asyncio.subprocess import DEVNULL
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx
 import msgspec
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.protocol import State
 
 from fibstream import keys
 from runtime.errors import Misconfigured
@@ -25,7 +26,7 @@ from runtime.settings import Settings
 from schemas.keys import AuditEntry
 from schemas.topics import AUDIT
 from sinks.gateway import app
-from sinks.gateway.security import half_open
+from sinks.gateway.security import guard, half_open
 from sinks.gateway.security.keys import generate, hash_text
 from tests.support.streaming import World, ready
 
@@ -301,6 +302,27 @@ async def test_with_a_certificate_it_speaks_https_and_wss_only(world, tmp_path) 
         await running
 
 
+async def test_silent_websockets_push_out_themselves_and_not_who_signs_in(world, monkeypatch):
+    """More than may wait, from five addresses: each of them stays below its own limits."""
+    monkeypatch.setattr(guard, "UNNAMED_MAX", 20)
+    monkeypatch.setattr(guard, "SIGN_IN_WITHIN_S", 60.0)
+    async with world.gateway() as client, AsyncExitStack() as silent:
+        url, said = address(client, ""), {"action": "auth", "key": ADMIN}
+        flood = [
+            await silent.enter_async_context(connect(url, local_addr=(f"127.0.0.{2 + at % 5}", 0)))
+            for at in range(30)
+        ]
+        async with connect(url) as honest:
+            assert (await answer_to(honest, said))["type"] == "authenticated"
+            for oldest in flood[:10]:
+                assert (await closing(oldest))[0] == 1008
+            assert all(each.state is State.OPEN for each in flood[11:])
+            await honest.send('{"action":"ping"}')
+            async with asyncio.timeout(5):
+                while json.loads(await honest.recv())["type"] != "pong":
+                    pass
+
+
 class Slow:
     """Connections that say a little, or nothing, and stay."""
 
@@ -349,7 +371,9 @@ async def half_opened(world, monkeypatch, number: int, kept: int, within_s: floa
                 b"POST /streams HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{",
             ):
                 slow.open(number // 3, said)
-                assert (await client.get("/health/live")).status_code == 200
+                # One that is kept and used just when its time is over would be cut off in between.
+                async with httpx.AsyncClient(base_url=client.base_url, timeout=15) as honest:
+                    assert (await honest.get("/health/live")).status_code == 200
                 assert (await answer_to(good, {"action": "ping"}))["type"] == "pong"
                 async with connect(url) as late:
                     assert (await answer_to(late, {"action": "ping"}))["type"] == "pong"

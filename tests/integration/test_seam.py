@@ -29,7 +29,7 @@ from schemas.intervals import Interval, parse_intervals
 from schemas.klines import Kline, decode_klines
 from schemas.topics import KLINES, TRADES, symbol_key
 from schemas.trades import SymbolTrades, TradeBatch, encode_batch
-from sinks.gateway import app, feed, history, metrics, seam
+from sinks.gateway import app, demand, feed, history, metrics, seam
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -311,6 +311,60 @@ async def test_history_then_live_has_no_seam_while_a_backfill_runs(settings, sen
             one.interval.length_ms > 60_000
         )
     assert metrics.LOADS.labels("whole")._value.get() - loads > SUBSCRIPTIONS / 2
+
+
+async def snapshot_of(socket, timeframe: str) -> dict:
+    """Subscribe, and return the snapshot; it may be long in coming."""
+    frame = {"timeframe": timeframe, "initial_candles": 20}
+    item = {"symbol": SYMBOLS[0], "timeframes": [frame]}
+    await socket.send(json.dumps({"action": "subscribe", "subscriptions": [item]}))
+    async with asyncio.timeout(60):
+        async for text in socket:
+            message = json.loads(text)
+            if message.get("snapshot") and message["data"][0]["interval"] == 13_000:
+                return message
+    raise AssertionError("no snapshot")
+
+
+async def test_an_interval_on_demand_has_no_hole_the_first_time_nor_the_second(
+    settings, send, tmp_path, monkeypatch
+):
+    for name, value in (("LEASE_MS", 2_000), ("PROLONG_EVERY_MS", 500), ("SKEW_MS", 500)):
+        monkeypatch.setattr(demand, name, value)
+    monkeypatch.setattr(demand, "LOOK_S", 0.2)
+    makers = [Trades(symbol, random.Random(7)) for symbol in SYMBOLS]
+    async with processes(settings, tmp_path, "process", "sink clickhouse", "recompute"):
+        await asyncio.gather(*(send(maker.quiet()) for maker in makers))
+        await folded(settings, QUIET_TRADES - 1)
+        live_ms = BASE_MS + QUIET_TRADES * QUIET_STEP_MS
+        async with gateway(settings), httpx.AsyncClient() as http:
+            stop = asyncio.Event()
+            trading = asyncio.create_task(trade(send, makers, stop))
+            try:
+                await asyncio.sleep(5)  # and it is told of nothing that was
+                for _ in range(2):
+                    url = f"ws://127.0.0.1:{settings.websocket_port}/?stats=false"
+                    async with connect(url, max_size=None, compression=None) as socket:
+                        snapshot = await snapshot_of(socket, "13s")
+                    assert snapshot["data_status"]["data_quality"] != "partial"
+                    opens = [row["timestamp"] for row in snapshot["data"]]
+                    assert len(opens) >= 20
+                    dense = [at for at in opens if at >= live_ms]
+                    assert dense == list(range(dense[0], opens[-1] + 1, 13_000))
+                    assert len(dense) > 5
+                    await ended(http, settings, "13s")
+                    await asyncio.sleep(2)
+            finally:
+                stop.set()
+                await trading
+
+
+async def ended(http: httpx.AsyncClient, settings: Settings, interval: str) -> None:
+    """Return when an interval is made no more."""
+    url = f"http://127.0.0.1:{settings.websocket_port}/api/v1/intervals"
+    async with asyncio.timeout(30):
+        while f'"{interval}"' in (await http.get(url)).text:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def test_a_warehouse_that_is_away_is_said_and_nobody_waits_for_ever(settings, monkeypatch):

@@ -4,7 +4,8 @@ Nobody is told anything before the past has been read.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from sinks.gateway.clients import Audience, Client, Turn
 from sinks.gateway.envelopes import SNAPSHOT_ROWS_MAX, market_head, updates_text
@@ -41,14 +42,13 @@ class Board:
         for market in self._covered(key):
             self._audiences[market[:2]][market[2]].add(client)
 
-    def remove(self, client: Client, key: KindKey, others: Iterable[KindKey]) -> None:
+    def remove(self, client: Client, key: KindKey, others: AbstractSet[KindKey]) -> None:
         """Tell it no more of it, but what its other keys cover."""
         self.subscribers[key].discard(client)
         if not self.subscribers[key]:
             del self.subscribers[key]
-        kept = [other for other in others if other.kind == self.kind]
         for market in self._covered(key):
-            if not any(_covers(other, market) for other in kept):
+            if others.isdisjoint(self._covering(market, others)):
                 self._audiences[market[:2]][market[2]].discard(client)
 
     def forget(self) -> None:
@@ -71,7 +71,7 @@ class Board:
     def snapshot(self, key: KindKey) -> Iterator[str]:
         """Yield what is known under a key: messages of each exchange and channel."""
         markets = self._covered(key)
-        rows_max = max(known.SNAPSHOT_ROWS_MAX // max(len(markets), 1), 1)
+        rows_max = max(known.PAST_ROWS_MAX // max(len(markets), 1), 1)
         by_place: dict[_Place, list[Row]] = defaultdict(list)
         for market in markets:
             by_place[market[:2]] += self._known.last(market, rows_max)
@@ -82,14 +82,8 @@ class Board:
     def _messages(self, place: _Place, rows: list[Row]) -> Iterator[str]:
         head = market_head(*place, self.kind)  # not kept: the place may be what a client made up
         recv_ms = max((row.recv_ms for row in rows), default=0)
-        first = True
-        for part in _parts(rows):
-            texts = [row.text for row in part]
-            if first:
-                yield f'{head}{recv_ms},"snapshot":true,"data":[{",".join(texts)}]}}'
-            else:
-                yield updates_text(head, recv_ms, texts)
-            first = False
+        for at, part in enumerate(_parts(rows)):
+            yield updates_text(head, recv_ms, [row.text for row in part], snapshot=not at)
 
     def _tell(self, row: Row) -> int:
         audience = self._audience(row.market)
@@ -121,33 +115,33 @@ class Board:
 
     def _asked(self, market: Market) -> list[KindKey]:
         """Return the keys that cover a symbol, of those that somebody wants."""
-        if market[2] == EVERY_SYMBOL:
-            return [key for key in self.subscribers if _covers(key, market)]
+        asked = self.subscribers.keys()
+        return [key for key in self._covering(market, asked) if key in asked]
+
+    def _covering(self, market: Market, among: AbstractSet[KindKey]) -> list[KindKey]:
+        """Return the keys that cover a symbol; of those of a whole socket, ``among`` these."""
         exchange, channel, symbol = market
-        keys = [
+        if symbol == EVERY_SYMBOL:
+            return [key for key in among if key.kind == self.kind and _is_of(key, market[:2])]
+        return [
             KindKey(its_exchange, its_channel, its_symbol, self.kind)
             for its_exchange in (exchange, ANY)
             for its_channel in (channel, ANY)
             for its_symbol in (symbol, ANY)
         ]
-        return [key for key in keys if key in self.subscribers]
 
     def _covered(self, key: KindKey) -> list[Market]:
         """Return what a key covers, of all that is known."""
         found = []
-        for (exchange, channel), symbols in self._audiences.items():
-            if key.exchange in (exchange, ANY) and key.channel in (channel, ANY):
+        for place, symbols in self._audiences.items():
+            if _is_of(key, place):
                 named = symbols if key.symbol == ANY else (key.symbol, EVERY_SYMBOL)
-                found += [(exchange, channel, symbol) for symbol in named if symbol in symbols]
+                found += [(*place, symbol) for symbol in named if symbol in symbols]
         return found
 
 
-def _covers(key: KindKey, market: Market) -> bool:
-    return (
-        key.exchange in (market[0], ANY)
-        and key.channel in (market[1], ANY)
-        and (key.symbol in (market[2], ANY) or market[2] == EVERY_SYMBOL)
-    )
+def _is_of(key: KindKey, place: _Place) -> bool:
+    return key.exchange in (place[0], ANY) and key.channel in (place[1], ANY)
 
 
 def _parts(rows: list[Row]) -> Iterator[list[Row]]:

@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from runtime.errors import Poison, Retriable
+from runtime.errors import Misconfigured, Poison, Retriable
 from runtime.kafka import admin, close_consumer
 from runtime.settings import Settings
 from sinks import topics
@@ -36,6 +36,7 @@ POLL_RECORDS_MAX = 200  # a few milliseconds of work, then clients get their tur
 FETCH_WAIT_MS = 20
 FETCH_BYTES_MIN = 16 << 10
 PAUSE_S = 1.0  # before reading begins anew
+MISCONFIGURED_PAUSE_S = 10.0  # until somebody may have changed what is wrong
 
 
 class KindFeed:
@@ -49,9 +50,8 @@ class KindFeed:
     async def run(self) -> None:
         """Serve all kinds, for ever."""
         self._kinds.on_wanted = lambda kind: self._wanted[kind].set()
-        async with asyncio.TaskGroup() as group:
-            for kind in KINDS:
-                group.create_task(self._serve(kind))
+        # No TaskGroup: it hands a second cancellation to nobody, and the first may get lost.
+        await asyncio.gather(*map(self._serve, KINDS))
 
     async def _serve(self, kind: Kind) -> None:
         """Read one kind whenever it is wanted."""
@@ -59,19 +59,30 @@ class KindFeed:
             while not self._kinds.is_wanted(kind):
                 self._wanted[kind].clear()
                 await self._wanted[kind].wait()
-            consumer = self._consumer()
             metrics.KINDS_READ.labels(kind).set(1)
             try:
-                await consumer.start()
-                await self._read(kind, consumer)
+                await self._read_once(kind)
             except (KafkaError, Retriable, TimeoutError) as e:
                 logger.warning("kind_unread", kind=kind, reason=repr(e), retry_after_s=PAUSE_S)
                 await asyncio.sleep(PAUSE_S)
-            finally:
-                # At once: who comes now waits for a new beginning, and gets no old snapshot.
-                self._kinds.stop(kind)
-                metrics.KINDS_READ.labels(kind).set(0)
-                await close_consumer(consumer)
+            except Misconfigured as e:  # by a topic, or a broker: what else is read goes on
+                pause_s = MISCONFIGURED_PAUSE_S
+                logger.error("kind_unread", kind=kind, reason=str(e), retry_after_s=pause_s)  # noqa: TRY400
+                await asyncio.sleep(pause_s)
+
+    async def _read_once(self, kind: Kind) -> None:
+        consumer = self._consumer()
+        try:
+            await consumer.start()
+            await self._read(kind, consumer)
+        finally:
+            self._stop(kind)
+            await close_consumer(consumer)
+
+    def _stop(self, kind: Kind) -> None:
+        """Forget at once: who comes now waits for a new beginning, and gets no old snapshot."""
+        self._kinds.stop(kind)
+        metrics.KINDS_READ.labels(kind).set(0)
 
     def _consumer(self) -> Any:
         return AIOKafkaConsumer(
@@ -102,6 +113,7 @@ class KindFeed:
         try:
             await self._follow(kind, consumer, older)
         finally:
+            self._stop(kind)
             older.cancel()
             await asyncio.gather(older, return_exceptions=True)
         logger.info("kind_ended", kind=kind)

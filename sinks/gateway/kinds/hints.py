@@ -1,7 +1,8 @@
 """Why somebody who wants a kind of a symbol may wait in vain, in words that help: no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import lru_cache
 
 from runtime.settings import Settings
 from schemas import streams
@@ -32,6 +33,7 @@ OF_CANDLES = ("prices", "stats")
 """What is made of the exchange's own candles where those are passed on."""
 
 Place = tuple[str, Channel]
+LOOKS_KEPT_MAX = 1_024
 
 
 class Hints:
@@ -41,9 +43,10 @@ class Hints:
         self._agents = frozenset(settings.process_agents)
         self._is_of_venue = settings.aggregator_mode == "klines"
         self._table = table
+        self._look = lru_cache(LOOKS_KEPT_MAX)(self._looked_up)
 
-    def of(self, key: KindKey, *, looks_near: bool) -> str | None:
-        """Return why nothing may come; ``looks_near`` adds names that are like an unknown one."""
+    def of(self, key: KindKey, may_look: Callable[[], bool]) -> str | None:
+        """Return why nothing may come; where it ``may_look``, with names like an unknown one."""
         agent = AGENTS.get(key.kind)
         if agent is not None and agent not in self._agents:
             return f"the agent {agent!r} makes {key.kind}, and STREAMER_PROCESS_AGENTS lacks it"
@@ -57,9 +60,8 @@ class Hints:
             return f"there are no {stream} of {key.exchange} {key.channel}"
         if self._runs(places, key.symbol, stream):
             return None
-        return f"no stream of {stream} runs for {' '.join(key[:3])}" + (
-            self._near(places, key.symbol) if looks_near else ""
-        )
+        near = self._near(places, key.symbol, may_look)
+        return f"no stream of {stream} runs for {' '.join(key[:3])}{near}"
 
     def _runs(self, places: list[Place], symbol: str, stream: streams.Kind) -> bool:
         if symbol == ANY:
@@ -73,11 +75,17 @@ class Hints:
         )
         return any(self._table.state(key) in RUNNING for key in keys)
 
-    def _near(self, places: list[Place], symbol: str) -> str:
-        listed = [name for place in places for name in self._table.instruments.get(place, ())]
-        if symbol in listed or symbol == ANY:
+    def _near(self, places: list[Place], symbol: str, may_look: Callable[[], bool]) -> str:
+        listed = [self._table.instruments.get(place, {}) for place in places]
+        if symbol == ANY or any(symbol in names for names in listed) or not may_look():
             return ""
-        near = dict.fromkeys(get_close_matches(symbol.upper(), listed, NEAR_MAX))
+        # What was listed since changes how many there are, or which is the last.
+        version = tuple((len(names), next(reversed(names), "")) for names in listed)
+        return self._look(symbol.upper(), tuple(places), version)
+
+    def _looked_up(self, symbol: str, places: tuple[Place, ...], version: object) -> str:  # noqa: ARG002
+        names = [name for place in places for name in self._table.instruments.get(place, ())]
+        near = dict.fromkeys(get_close_matches(symbol, names, NEAR_MAX))
         return f"; similar: {', '.join(near)}" if near else ""
 
 

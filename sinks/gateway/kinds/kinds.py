@@ -5,7 +5,7 @@ No I/O and no clock. A kind's topic is read while somebody wants it: ``KindFeed`
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from sinks.gateway.clients import Client, Turn
@@ -16,17 +16,16 @@ from sinks.gateway.protocol import KINDS, Kind, KindAnswer, KindKey
 
 SNAPSHOT_BYTES_MAX = 4 << 20
 """Of all that a client is sent at once and what waits for it; its outbox holds twice that."""
-ADVISED_MAX = 3  # entries of a message for which a name that is near is looked for
 
 
 class Advise(Protocol):
     """Says why a subscription may wait in vain."""
 
-    def __call__(self, key: KindKey, *, looks_near: bool) -> str | None:
-        """Return it, perhaps with names that are like an unknown one."""
+    def __call__(self, key: KindKey, may_look: Callable[[], bool]) -> str | None:
+        """Return it; where it ``may_look``, with names that are like an unknown one."""
 
 
-def _no_advice(key: KindKey, *, looks_near: bool) -> str | None:  # noqa: ARG001
+def _no_advice(key: KindKey, may_look: Callable[[], bool]) -> str | None:  # noqa: ARG001
     return None
 
 
@@ -51,10 +50,7 @@ class Kinds:
         for key in keys:
             its.add(key)
             self._boards[key.kind].add(client, key)
-        return [
-            KindAnswer(key, self.advise(key, looks_near=at < ADVISED_MAX))
-            for at, key in enumerate(keys)
-        ]
+        return [KindAnswer(key, self.advise(key, client.may_look)) for key in keys]
 
     def begin(self, client: Client, keys: Sequence[KindKey]) -> None:
         """Send what is known; of a kind that is not read it follows when its past has been."""
@@ -70,8 +66,8 @@ class Kinds:
         if its is None:
             return []
         given_up = [key for key in keys if key in its]
+        its.difference_update(given_up)
         for key in given_up:
-            its.discard(key)
             self._boards[key.kind].remove(client, key, its)
         if not its:
             del self._clients[client]
@@ -112,16 +108,31 @@ class Kinds:
         self._sent.clear()
 
     def _send_snapshot(self, key: KindKey, clients: Sequence[Client]) -> None:
-        texts = list(self._boards[key.kind].snapshot(key))
-        size = sum(map(len, texts))
-        for client in clients:
+        rooms = {client: self._room(client) for client in clients}
+        texts, size = _up_to(max(rooms.values(), default=0), self._boards[key.kind].snapshot(key))
+        for client, room in rooms.items():
             self._sent[client] += size
-            if self._sent[client] + client.outbox.bytes > SNAPSHOT_BYTES_MAX:
+            if size > room or room <= 0:
                 self.unsubscribe(client, [key])
                 client.tell(unsubscribed_text([key], reason=_too_much(key)))
                 continue
             for text in texts:
                 client.tell(text)
+
+    def _room(self, client: Client) -> int:
+        return SNAPSHOT_BYTES_MAX - self._sent[client] - client.outbox.bytes
+
+
+def _up_to(room: int, texts: Iterable[str]) -> tuple[list[str], int]:
+    """Return texts and their size; where that is more than there is room for, not all of them."""
+    found: list[str] = []
+    size = 0
+    for text in texts if room > 0 else ():
+        found.append(text)
+        size += len(text)
+        if size > room:
+            break
+    return found, size
 
 
 def _too_much(key: KindKey) -> str:

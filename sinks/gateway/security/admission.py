@@ -27,7 +27,7 @@ from sinks.gateway.security.denied import (
     UNKNOWN,
     Denied,
 )
-from sinks.gateway.security.doorkeeper import LOCAL, NO_KEY, Caller, Doorkeeper
+from sinks.gateway.security.doorkeeper import ANONYMOUS, LOCAL, NO_KEY, Caller, Doorkeeper
 from sinks.gateway.security.policy import Policy
 from sinks.gateway.security.rates import Rates
 from sinks.gateway.security.roles import WEBSOCKET, Endpoints, Role
@@ -58,9 +58,14 @@ class Visit:
         return quote(self.path[:PATH_CHARS_MAX], safe=PLAIN)
 
     @property
-    def is_audited(self) -> bool:
+    def is_change(self) -> bool:
         """Say whether it asks for more than reading."""
         return self.needed is not None and self.needed >= Role.OPERATOR
+
+    @property
+    def is_audited(self) -> bool:
+        """Say whether it does, and is somebody's: nobody fills the audit without a key."""
+        return self.is_change and self.caller not in {None, ANONYMOUS}
 
 
 class Admission:

@@ -149,6 +149,9 @@ def build_tokens(doorkeeper: Doorkeeper, write_use: WriteUse) -> APIRouter:
         """Get new tokens for a refresh token, once: used twice, it ends all that came of it."""
         with _refusing():
             use = doorkeeper.use(old.refresh_token, secrets.token_hex(8), time.time())
+            if (idle := doorkeeper.pushed_out(use)) is not None:
+                await _written(write_use, idle, "try again")
+                logger.info("token_family_pushed_out", key_id=idle.key_id, family=idle.id)
             await _written(write_use, use, "show the key")
             if not doorkeeper.is_first(use):
                 if not use.ended:  # compaction keeps the last word: it has to be this one

@@ -1,6 +1,7 @@
 """The log of calls that need more than reading rights: a line, and a record of ``md.audit.v1``.
 
-The call does not wait for Kafka: where it does not acknowledge, the line is what stays.
+The call does not wait for Kafka: where it does not acknowledge, the line is what stays. Calls of
+nobody that is known are no entries: anybody could make as many as they like.
 """
 
 import time

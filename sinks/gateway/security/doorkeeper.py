@@ -20,6 +20,7 @@ from sinks.gateway.security.tokens import Claims, Pair, Tokens
 
 BOOTSTRAP = "bootstrap"
 WSS_USER = "wss-user"
+ISSUED_WITHIN_S = 60.0  # of a use: writing it, reading it back, another gateway's clock
 NO_KEY = "a key is needed: Authorization: Bearer, X-API-Key, or ?key= of a WebSocket"
 
 
@@ -90,7 +91,12 @@ class Doorkeeper:
         """Return what to write of a token's use, before ``refreshed``; raise Denied."""
         claims = self._tokens.read(refresh_token, "refresh")
         self._of_token(claims, now_s)
-        return self._families.used(claims, call, int((now_s + self._tokens.refresh_s) * 1_000))
+        until_s = now_s + ISSUED_WITHIN_S + self._tokens.longest_s
+        return self._families.used(claims, call, int(now_s * 1_000), int(until_s * 1_000))
+
+    def pushed_out(self, use: TokenFamily) -> TokenFamily | None:
+        """Return what to write before a use, so that its key has not too many families."""
+        return self._families.pushed_out(use)
 
     def is_first(self, use: TokenFamily) -> bool:
         """Say whether a use, now that it was read back, is the first of its token."""

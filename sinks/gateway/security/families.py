@@ -3,9 +3,11 @@
 The tokens that come one of another are a family. Whoever uses one says so on the topic before it
 gets the next, and the topic's order decides who was first; a second use ends the whole family, for
 one of the two users is a thief, and nobody can tell which.
-"""
 
-from collections import Counter
+A key with too many families that live loses the one idle the longest: it ends, and whoever had it
+shows the key again. Refusing the new one instead would let anybody's loop of sign-ins lock its key
+for as long as a refresh token lives. What has ended is remembered as long as what lives.
+"""
 
 import msgspec
 
@@ -15,9 +17,9 @@ from sinks.gateway.security.denied import TOO_MANY, UNAVAILABLE, Denied
 from sinks.gateway.security.tokens import Claims
 
 FAMILIES_MAX = 100_000
+FAMILIES_KEPT_PER_KEY_MAX = 10_000  # the ended ones, too
 FAMILIES_PER_KEY_MAX = 1_000
-RETRY_AFTER_S = 60.0
-REUSED = "the refresh token was used before: all tokens that came of it have ended, show the key"
+REUSED = "its refresh token was used before, or others pushed out this sign-in: show the key"
 
 
 class Families:
@@ -25,7 +27,7 @@ class Families:
 
     def __init__(self) -> None:
         self._known: dict[str, TokenFamily] = {}  # the one that was used last is the last
-        self._of_key: Counter[str] = Counter()
+        self._of_key: dict[str, dict[str, None]] = {}  # their ids, in the same order
 
     def __len__(self) -> int:
         return len(self._known)
@@ -42,21 +44,25 @@ class Families:
             return
         if told.id != family_id:
             raise Poison("it is about another family than its record's", payload=b"")
-        known = self._known.pop(family_id, None)
-        if known is None:
-            self._of_key[told.key_id] += 1
-        self._known[family_id] = told if known is None else _merged(known, told)
+        known = self._known.get(family_id)
+        if known is not None and known.key_id != told.key_id:
+            raise Poison("it was another key's before", payload=b"")
+        family = told if known is None else _merged(known, told)
+        if not family.ended:
+            self._forget(family_id)
+        self._known[family_id] = family  # one that has ended keeps its place
+        self._of_key.setdefault(family.key_id, {})[family_id] = None
 
     def is_ended(self, family_id: str) -> bool:
         """Say whether a token of it was used twice."""
         known = self._known.get(family_id)
         return known is not None and known.ended
 
-    def used(self, claims: Claims, call: str, until_ms: int) -> TokenFamily:
+    def used(self, claims: Claims, call: str, now_ms: int, until_ms: int) -> TokenFamily:
         """Return what to write before a token is obeyed; ``ended`` where it may not be."""
         known = self._known.get(claims.family)
         if known is None:
-            self._check_room(claims.key_id)
+            self._check_room(claims.key_id, now_ms)
         ended = known is not None and (known.ended or claims.number <= known.used)
         if ended and known is not None:
             return msgspec.structs.replace(known, ended=True)
@@ -67,6 +73,16 @@ class Families:
             call=call,
             until_ms=until_ms,
         )
+
+    def pushed_out(self, use: TokenFamily) -> TokenFamily | None:
+        """Return what ends the longest idle family of a key, where it has no room for a new one."""
+        if use.id in self._known:
+            return None
+        live = [own for own in map(self._known.__getitem__, self._of_key.get(use.key_id, ()))
+                if not own.ended]  # fmt: skip
+        if len(live) < FAMILIES_PER_KEY_MAX:
+            return None
+        return msgspec.structs.replace(live[0], ended=True)
 
     def is_first(self, use: TokenFamily) -> bool:
         """Say whether a use, now that it was read back, is the one that the topic has first."""
@@ -84,18 +100,24 @@ class Families:
     def _forget(self, family_id: str) -> None:
         known = self._known.pop(family_id, None)
         if known is not None:
-            self._of_key[known.key_id] -= 1
+            del self._of_key[known.key_id][family_id]
             if not self._of_key[known.key_id]:
                 del self._of_key[known.key_id]
 
-    def _check_room(self, key_id: str) -> None:
+    def _check_room(self, key_id: str, now_ms: int) -> None:
         """Never forget a used token to make room: it would be good again."""
-        if self._of_key[key_id] >= FAMILIES_PER_KEY_MAX:
-            reason = f"{FAMILIES_PER_KEY_MAX} token families of one key live: no more are allowed"
-            raise Denied(TOO_MANY, reason, kind="tokens", retry_after_s=RETRY_AFTER_S)
-        if len(self._known) >= FAMILIES_MAX:
-            reason = f"{FAMILIES_MAX} token families live: no more are allowed"
-            raise Denied(UNAVAILABLE, reason, kind="tokens", retry_after_s=RETRY_AFTER_S)
+        own = self._of_key.get(key_id, {})
+        if len(own) >= FAMILIES_KEPT_PER_KEY_MAX:
+            status, kept = TOO_MANY, f"{len(own)} of this key"
+            oldest = self._known[next(iter(own))]
+        elif len(self._known) >= FAMILIES_MAX:
+            status, kept = UNAVAILABLE, f"{len(self._known)}"
+            oldest = next(iter(self._known.values()))
+        else:
+            return
+        reason = f"{kept} token families are remembered: no more are allowed"
+        retry_after_s = (oldest.until_ms - now_ms) / 1_000
+        raise Denied(status, reason, kind="tokens", retry_after_s=retry_after_s)
 
 
 def _merged(known: TokenFamily, told: TokenFamily) -> TokenFamily:

@@ -6,7 +6,10 @@ no route knows of it. One whose key or token ends is closed with 1008.
 
 import asyncio
 import json
-from contextlib import ExitStack, suppress
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +18,7 @@ from sinks.gateway.connection import TRY_AGAIN_LATER, WIRE
 from sinks.gateway.security import metrics
 from sinks.gateway.security.admission import Admission, Visit
 from sinks.gateway.security.audit import Audit
+from sinks.gateway.security.buckets import Buckets
 from sinks.gateway.security.credentials import in_message
 from sinks.gateway.security.denied import TOO_MANY, UNAVAILABLE, UNKNOWN, Denied
 from sinks.gateway.security.doorkeeper import LOCAL, Caller
@@ -29,6 +33,8 @@ CALLER = "caller"
 POLICY_VIOLATION = 1008
 SIGN_IN_WITHIN_S = 5.0
 SIGN_IN_HINT = 'sign in first: {"action":"auth","key":"..."}'
+UNNAMED_MAX = 1_000  # WebSockets that have not signed in yet
+LINES_PER_S = 5  # of refused calls of nobody that is known
 REASON_BYTES_MAX = 123  # of a close frame
 
 
@@ -43,6 +49,8 @@ class Guard:
         self._seats = seats
         self._sessions = sessions
         self._audit = audit
+        self._unnamed: dict[asyncio.Timeout, None] = {}  # the oldest first
+        self._lines = Buckets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the call in, or answer it."""
@@ -68,7 +76,7 @@ class Guard:
             await self._admission.admit(scope, visit)
             scope.setdefault("state", {})[CALLER] = visit.caller
         except Denied as e:
-            _note(visit, e)
+            self._note(visit, e)
             await _answer("http.response", e, send_and_note)
         else:
             await self._app(scope, receive, send_and_note)
@@ -92,18 +100,17 @@ class Guard:
                     seats.enter_context(self._seats.taken("key", caller.key_id))
                 await self._serve(scope, socket, caller)
         except Denied as e:
-            _note(visit, e)
+            self._note(visit, e)
             await socket.refuse(e)
 
     async def _sign_in(self, socket: "_Socket", visit: Visit) -> Caller | None:
         """Return who the first message says; None: it went away. Raise Denied."""
-        with self._seats.taken("unnamed"):
-            await socket.accept()
-            try:
-                async with asyncio.timeout(SIGN_IN_WITHIN_S):
-                    event = await socket.wire_receive()
-            except TimeoutError as e:
-                raise Denied(UNKNOWN, SIGN_IN_HINT, kind="no_key") from e
+        await socket.accept()
+        try:
+            async with self._unnamed_for_a_while():
+                event = await socket.wire_receive()
+        except TimeoutError as e:
+            raise Denied(UNKNOWN, SIGN_IN_HINT, kind="no_key") from e
         if event["type"] != "websocket.receive":
             return None
         shown = in_message(event.get("text") or event.get("bytes") or "")
@@ -113,6 +120,39 @@ class Guard:
         told = {"type": "authenticated", "name": caller.name, "role": caller.role.text}
         await socket.wire_send({"type": "websocket.send", "text": json.dumps(told)})
         return caller
+
+    @asynccontextmanager
+    async def _unnamed_for_a_while(self) -> AsyncIterator[None]:
+        """Raise TimeoutError after a while, or when too many wait, and this one the longest.
+
+        An honest client signs in at once, so a flood of silent ones pushes out itself.
+        """
+        async with asyncio.timeout(SIGN_IN_WITHIN_S) as its:
+            self._unnamed[its] = None
+            try:
+                if len(self._unnamed) > UNNAMED_MAX:
+                    oldest = next(iter(self._unnamed))
+                    del self._unnamed[oldest]
+                    if not oldest.expired():
+                        oldest.reschedule(0)
+                    metrics.EVICTED.labels("unnamed").inc()
+                yield
+            finally:
+                self._unnamed.pop(its, None)
+
+    def _note(self, visit: Visit, denied: Denied) -> None:
+        """Count it; tell of calls for more than reading, a few a second."""
+        metrics.DENIED.labels(denied.kind).inc()
+        is_told = visit.is_change and not visit.is_audited
+        is_told = is_told and not self._lines.take("denied", LINES_PER_S, 1, time.monotonic())
+        logger.log(
+            logging.INFO if is_told else logging.DEBUG,
+            "call_denied",
+            ip=visit.ip,
+            path=visit.told,
+            status=denied.status,
+            why=denied.kind,
+        )
 
     async def _serve(self, scope: Scope, socket: "_Socket", caller: Caller) -> None:
         state = scope.setdefault("state", {})
@@ -184,8 +224,3 @@ async def _answer(kind: str, denied: Denied, send: Send) -> None:
     with suppress(OSError):  # the peer may be gone
         await send({"type": f"{kind}.start", "status": denied.status, "headers": pairs})
         await send({"type": f"{kind}.body", "body": body})
-
-
-def _note(visit: Visit, denied: Denied) -> None:
-    metrics.DENIED.labels(denied.kind).inc()
-    logger.debug("call_denied", ip=visit.ip, path=visit.told, status=denied.status, why=denied.kind)

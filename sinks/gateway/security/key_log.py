@@ -38,6 +38,7 @@ class KeyLog(CompactedLog):
             appends=(AUDIT,),
         )
         self._pending: set[asyncio.Task[None]] = set()
+        self._is_delayed = False
 
     async def close(self) -> None:
         """Disconnect, after what is pending or a while."""
@@ -74,7 +75,10 @@ class KeyLog(CompactedLog):
             try:
                 await self.append(AUDIT, [(None, encode_audit(entry))])
             except Retriable as e:
-                logger.warning("audit_delayed", reason=e.reason)
+                if not self._is_delayed:  # once for all that wait
+                    logger.warning("audit_delayed", reason=e.reason)
+                self._is_delayed = True
                 await asyncio.sleep(TRIES_EVERY_S)
             else:
+                self._is_delayed = False
                 return

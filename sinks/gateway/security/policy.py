@@ -11,8 +11,6 @@ from sinks.gateway.security.addresses import Network, parse_networks
 from sinks.gateway.security.seats import What
 from sinks.gateway.security.tokens import Tokens, parse_signing_keys
 
-UNNAMED_MAX = 1_000  # WebSockets that have not signed in yet
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -54,7 +52,6 @@ def read_policy(settings: Settings) -> Policy:
         per_key_s=settings.gateway_requests_per_key_s,
         seats={
             "all": settings.gateway_connections_max,
-            "unnamed": UNNAMED_MAX,
             "address": settings.gateway_connections_per_ip_max,
             "key": settings.gateway_connections_per_key_max,
         },

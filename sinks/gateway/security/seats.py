@@ -9,7 +9,7 @@ from sinks.gateway.security.denied import TOO_MANY, UNAVAILABLE, Denied
 
 RETRY_AFTER_S = 5.0
 
-What = Literal["all", "unnamed", "address", "key"]
+What = Literal["all", "address", "key"]
 
 
 class Seats:
@@ -24,8 +24,8 @@ class Seats:
         """Take a seat inside the block; raise Denied where none is left."""
         limit = self._limits[what]
         if self._taken[what, name] >= limit:
-            of = "one gateway" if what in {"all", "unnamed"} else f"one {what}"
-            status = UNAVAILABLE if what in {"all", "unnamed"} else TOO_MANY
+            of = "one gateway" if what == "all" else f"one {what}"
+            status = UNAVAILABLE if what == "all" else TOO_MANY
             reason = f"{limit} connections of {of} are open: no more are allowed"
             raise Denied(status, reason, kind=f"connections_{what}", retry_after_s=RETRY_AFTER_S)
         self._taken[what, name] += 1

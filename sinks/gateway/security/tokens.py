@@ -73,9 +73,9 @@ class Tokens:
         self._lifetimes_s: dict[Use, int] = {"access": access_s, "refresh": refresh_s}
 
     @property
-    def refresh_s(self) -> int:
-        """How long a refresh token lives."""
-        return self._lifetimes_s["refresh"]
+    def longest_s(self) -> int:
+        """How long after it was issued a token may still open something."""
+        return max(self._lifetimes_s.values()) + LEEWAY_S
 
     def issue(
         self, key_id: str, role: RoleName, now_s: int, family: str = "", number: int = 0

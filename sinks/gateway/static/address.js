@@ -2,6 +2,7 @@
 // so that a view can be kept as a bookmark and shared. The last one is remembered on this device.
 
 import { parseInterval } from "./intervals.js";
+import { device } from "./memory.js";
 
 const NAME = "charts";
 export const LAYOUTS = [1, 2, 4];
@@ -33,11 +34,11 @@ function decoded(part) {
 
 export function read() {
   const named = chartsOf(location.hash.slice(1));
-  return named.length ? named : chartsOf(localStorage.getItem(NAME) ?? "");
+  return named.length ? named : chartsOf(device.read(NAME) ?? "");
 }
 
 export function write(charts) {
   const text = textOf(charts);
   history.replaceState(null, "", `#${text}`);
-  localStorage.setItem(NAME, text);
+  device.keep(NAME, text);
 }

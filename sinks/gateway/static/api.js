@@ -11,6 +11,11 @@ export class Refusal extends Error {
     this.status = status;
     this.near = near;
   }
+
+  // Asked again later it would be refused again.
+  get isFinal() {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
+  }
 }
 
 export async function call(method, path, body) {
@@ -27,6 +32,7 @@ export async function call(method, path, body) {
   }
   const told = await answer.text().then(parseMessage).catch(() => null);
   if (answer.ok) return told;
+  if (answer.status === 401 && session.hasCredential) session.check().catch(() => {}); // expired, perhaps
   const { reason, near } = described(told?.detail, answer);
   throw new Refusal(answer.status, reason, near);
 }

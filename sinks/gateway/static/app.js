@@ -51,9 +51,9 @@ const signIn = new SignIn(() => stream.restart());
 
 function receive(message) {
   feed.receive(message);
-  if (message.type === "unsubscribed" && message.reason) {
+  if (message.type === "unsubscribed" && message.reason && message.subscriptions.some(({ timeframe }) => timeframe)) {
     toolbar.help(`${message.reason}.`);
-    markets.load();
+    markets.load().then(() => feed.again(markets.intervals));
   }
 }
 
@@ -107,6 +107,7 @@ grid.addEventListener("change", () => { panel.follow(); showTitle(); });
 markets.addEventListener("change", () => {
   const first = grid.active.series === null && markets.first();
   if (first) grid.show([first]);
+  feed.again(markets.intervals);
   grid.tick();
 });
 addEventListener("hashchange", fromAddress);

@@ -44,6 +44,7 @@ export class Bands {
         box(from, to, bitmapSize.height - strip, strip, this.colors[row.quality] ?? this.colors.assumed);
       }
       for (const { from_ms: fromMs, to_ms: toMs } of this.#spans) {
+        if (toMs && toMs < this.#rows[0].timestamp) continue;
         const [from, to] = [this.#indexAt(fromMs), this.#indexAt(toMs || Infinity)];
         box(from, to, 0, bitmapSize.height, this.colors["gap-soft"]);
       }

@@ -2,9 +2,10 @@
 // drawn once a frame, however often it changes.
 
 import { Bands } from "./bands.js";
-import { correction, decimals, direction, utc } from "./format.js";
+import { decimals, direction, utc } from "./format.js";
 import { perFrame } from "./frames.js";
 import { UNIT_MS } from "./intervals.js";
+import { Marks } from "./marks.js";
 
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, CrosshairMode } =
   globalThis.LightweightCharts;
@@ -17,7 +18,6 @@ export class CandleChart {
   #sorted = [];
   #fresh = new Map();
   #precision = -1;
-  #marked = "";
   #spans = [];
   #soon = perFrame(() => this.#flush());
 
@@ -37,7 +37,7 @@ export class CandleChart {
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.1, bottom: 0.2 } });
-    this.markers = createSeriesMarkers(this.candles, []);
+    this.marks = new Marks(createSeriesMarkers(this.candles, []));
     this.bands = new Bands();
     this.candles.attachPrimitive(this.bands);
     this.chart.subscribeCrosshairMove(({ time }) => onHover(this.series?.rows.get(time * 1_000) ?? null));
@@ -59,6 +59,12 @@ export class CandleChart {
     }
     this.redraw();
     this.showLatest();
+  }
+
+  // What is waiting to be drawn is drawn no more.
+  remove() {
+    this.series = null;
+    this.chart.remove();
   }
 
   load() {
@@ -116,7 +122,6 @@ export class CandleChart {
       },
     });
     this.candles.applyOptions({ upColor: c.up, downColor: c.down, wickUpColor: c.up, wickDownColor: c.down });
-    this.#marked = "";
     this.redraw();
   }
 
@@ -125,15 +130,16 @@ export class CandleChart {
     if (this.#sorted.length) this.#setPrecision(this.#sorted.at(-1));
     this.candles.setData(this.#sorted.map(bar));
     this.volume.setData(this.#sorted.map((row) => this.#volumeBar(row)));
-    this.#mark();
+    this.marks.show(this.#sorted, this.colors);
     this.bands.show(this.#sorted, this.#spans);
   }
 
   #flush() {
+    if (this.series === null) return;
     const fresh = [...this.#fresh.values()].sort((a, b) => a.timestamp - b.timestamp);
     this.#fresh.clear();
     for (const row of fresh) if (!this.#update(row)) return this.load(); // a bar between bars
-    this.#mark();
+    this.marks.change(fresh);
     this.bands.show(this.#sorted);
     this.onDrawn();
   }
@@ -161,18 +167,6 @@ export class CandleChart {
   #volumeBar(row) {
     return { ...time(row), value: Number(row.volume), color: this.colors[`${direction(row)}-soft`] };
   }
-
-  #mark() {
-    const marks = [];
-    for (const row of this.#sorted) {
-      if (row.quality === "gap") marks.push(mark(row, "belowBar", "square", this.colors.gap));
-      if (correction(row)) marks.push(mark(row, "aboveBar", "circle", this.colors.warn));
-    }
-    const marked = marks.map((each) => each.time + each.shape).join();
-    if (marked === this.#marked) return;
-    this.#marked = marked;
-    this.markers.setMarkers(marks);
-  }
 }
 
 function time(row) {
@@ -181,8 +175,4 @@ function time(row) {
 
 function bar(row) {
   return { ...time(row), open: Number(row.open), high: Number(row.high), low: Number(row.low), close: Number(row.close) };
-}
-
-function mark(row, position, shape, color) {
-  return { ...time(row), position, shape, color, size: 0.5 };
 }

@@ -7,7 +7,7 @@ import { Series, idOf } from "./series.js";
 export class Feed {
   #series = new Map();
   #kinds = new Map();
-  #asked = []; // what each unanswered message was about
+  #asked = []; // what each unanswered message was about: {about, candles} of each
   #news = new Set(); // series to subscribe with the next message
   #position = {}; // partition: offset, up to which everything that was closed has come
   stream = null;
@@ -49,6 +49,13 @@ export class Feed {
     this.#ask("unsubscribe", [{ ...named(kind.market), data_type: kind.name }], []);
   }
 
+  // Candles that ended are made again: they are asked for again.
+  again(intervals) {
+    for (const series of this.#series.values()) {
+      if (series.isEnded && intervals.includes(series.interval.text)) this.#soon(series);
+    }
+  }
+
   // The connection is new: everything again. What is known already goes on where it ended.
   resume() {
     this.#asked = [];
@@ -80,7 +87,7 @@ export class Feed {
   }
 
   #askSeries(many, isAgain = false) {
-    for (const series of many) series.isAsked = true;
+    for (const series of many) Object.assign(series, { isAsked: true, isEnded: false });
     const entries = many.map((series) => ({ ...entry(series), ...(isAgain && this.#resumption(series)) }));
     this.#ask("subscribe", entries, many);
   }
@@ -91,13 +98,14 @@ export class Feed {
 
   #ask(action, subscriptions, about) {
     if (!this.stream.isOpen) return; // resume() will ask for all that is wanted then
-    this.#asked.push(about);
+    this.#asked.push(about.map((each) => ({ about: each, candles: each.candles })));
     this.stream.send({ action, subscriptions });
   }
 
   // From where to go on; a gateway that cannot prove that it has all since then sends a snapshot.
-  #resumption({ rows }) {
-    return rows.size > 0 && Object.keys(this.#position).length > 0 ? { from_seq: this.#position } : {};
+  // Who wants more candles than came needs one in any case.
+  #resumption({ rows, loaded, candles }) {
+    return rows.size > 0 && loaded === candles && Object.keys(this.#position).length > 0 ? { from_seq: this.#position } : {};
   }
 
   #klines({ exchange, channel, data, snapshot, seq, data_status: status }) {
@@ -127,41 +135,46 @@ export class Feed {
     }
   }
 
+  // A row without a symbol is of a whole socket: of every market there.
   #rows({ exchange, channel, data_type: name, data, snapshot }) {
-    for (const symbol of new Set(data.map((row) => row.symbol))) {
-      const rows = data.filter((row) => row.symbol === symbol);
-      this.#kinds.get(kindId(name, { exchange, channel, symbol }))?.take(rows, snapshot === true);
+    const symbols = new Set(data.map((row) => row.symbol));
+    for (const kind of this.#kinds.values()) {
+      const { market } = kind;
+      if (kind.name !== name || market.exchange !== exchange || market.channel !== channel) continue;
+      const rows = data.filter(({ symbol }) => symbol === market.symbol || symbol === "");
+      if (rows.length) kind.take(rows, snapshot === true && symbols.has(market.symbol));
     }
   }
 
   #answered(subscriptions) {
-    this.#asked.shift();
+    for (const { about, candles } of this.#asked.shift() ?? []) about.promised = candles;
     for (const told of subscriptions) {
       const hint = told.hint ?? "";
-      if (told.data_type && told.data_type !== "klines") {
-        this.#kinds.get(kindId(told.data_type, told))?.tell({ isAnswered: true, hint, error: "" });
-        continue;
-      }
-      const series = this.#series.get(idOf(told, { ms: told.interval, anchor: told.anchor }));
-      if (!series) continue;
-      const { data_status: status = series.status, candles } = told;
+      const about = this.#of(told);
+      about?.tell({ isAnswered: true, hint, error: "" });
+      if (!(about instanceof Series)) continue;
+      const { data_status: status = about.status, candles } = told;
       const follows = candles > 0 || status.historical_loading || (Object.keys(this.#position).length > 0 && !hint);
-      series.tell({ isAnswered: true, hint, error: "", status });
-      if (!follows && series.rows.size) series.load([]);
+      about.tell({ status });
+      if (!follows && about.rows.size) about.load([]);
     }
+  }
+
+  // Whom something is told of.
+  #of(told) {
+    if ((told.data_type ?? "klines") !== "klines") return this.#kinds.get(kindId(told.data_type, told));
+    return this.#series.get(idOf(told, { ms: told.interval, anchor: told.anchor }));
   }
 
   // One of many may have spoiled the message for all: each is asked for alone.
   #refused({ error, hint }) {
-    const about = this.#asked.shift() ?? [];
+    const about = (this.#asked.shift() ?? []).map((each) => each.about);
     if (about.length > 1) for (const each of about) this.#askSeries([each]);
     else for (const each of about) each.tell({ isAnswered: true, error, hint: hint ?? "" });
   }
 
   #ended({ subscriptions, reason }) {
-    for (const told of subscriptions) {
-      this.#series.get(idOf(told, { ms: told.interval, anchor: told.anchor }))?.tell({ error: reason, hint: "" });
-    }
+    for (const told of subscriptions) this.#of(told)?.tell({ isAnswered: true, isEnded: true, error: reason, hint: "" });
   }
 
   #status({ exchange, channel, symbol, timeframes, data_status: status }) {

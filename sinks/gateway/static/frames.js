@@ -35,11 +35,14 @@ function wake() {
 function frame() {
   isAwake = false;
   const begunMs = performance.now();
-  for (const [run, dueMs] of [...waiting]) {
-    if (dueMs > begunMs + 8) continue;
-    if (performance.now() - begunMs > BUDGET_MS) break;
-    waiting.delete(run);
-    run();
+  try {
+    for (const [run, dueMs] of [...waiting]) {
+      if (dueMs > begunMs + 8) continue;
+      if (performance.now() - begunMs > BUDGET_MS) break;
+      waiting.delete(run);
+      run();
+    }
+  } finally {
+    if (waiting.size) wake(); // one that throws is alone with it
   }
-  if (waiting.size) wake();
 }

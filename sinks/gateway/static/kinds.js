@@ -23,23 +23,38 @@ class Trades {
   }
 }
 
-// What became of a range is told anew under the same name, so the newest of a name counts.
+// A gap may be told whole and mended in parts: each row takes its ids from those told before.
 class Gaps {
-  rows = new Map();
+  rows = []; // as they were told
 
   take(rows, isSnapshot) {
-    if (isSnapshot) this.rows.clear();
-    for (const row of rows.flatMap((each) => each.data ?? each)) {
-      const name = row.first_id === undefined ? `${row.kind}|${row.from_ms}` : `${row.first_id}|${row.last_id}`;
-      this.rows.delete(name);
-      this.rows.set(name, row);
-      if (this.rows.size > GAPS_MAX) this.rows.delete(this.rows.keys().next().value);
-    }
+    if (isSnapshot) this.rows = [];
+    for (const row of rows) this.rows = [...this.rows.flatMap((each) => without(each, row)), row].slice(-GAPS_MAX);
   }
 
+  // Where trades are missing now. Of a whole socket each symbol's ids tell.
   get open() {
-    return [...this.rows.values()].filter(({ state }) => state === "found" || state === "recovering");
+    return this.rows.filter((row) => isOpen(row) && (isOfIds(row) || (row.kind === "trades" && row.symbol)));
   }
+}
+
+const isOpen = ({ state }) => state === "found" || state === "recovering";
+const isOfIds = ({ kind }) => kind === undefined;
+
+// What is left of a row when a later one is told.
+function without(old, row) {
+  if (isOfIds(old) !== isOfIds(row)) return [old];
+  if (isOfIds(row)) return outside(old, row);
+  if (old.kind !== row.kind || old.symbol !== row.symbol) return [old];
+  // An ingestor that was killed closes nothing; its successor tells a span of its own.
+  const isOver = !isOpen(row) && isOpen(old) && old.from_ms <= Math.max(row.from_ms, row.to_ms);
+  return isOver || old.from_ms === row.from_ms ? [] : [old];
+}
+
+function outside(old, { first_id: first, last_id: last }) {
+  const sides = [[old.first_id, Math.min(old.last_id, first - 1)], [Math.max(old.first_id, last + 1), old.last_id]];
+  return sides.filter(([from, to]) => from <= to).map(([from, to]) => (
+    { ...old, first_id: from, last_id: to, missing: Math.min(old.missing, to - from + 1) }));
 }
 
 const STORES = { trades: Trades, gaps: Gaps };

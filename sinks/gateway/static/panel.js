@@ -1,6 +1,7 @@
 // The panel at the side, and the rail that opens it. On a narrow page it covers the charts.
 
 import { byId, el, setText } from "./dom.js";
+import { device } from "./memory.js";
 
 const NAME = "panel";
 
@@ -19,7 +20,7 @@ export class Panel {
   }
 
   restore(isWide) {
-    const name = localStorage.getItem(NAME) ?? (isWide ? this.kinds[0].name : "");
+    const name = device.read(NAME) ?? (isWide ? this.kinds[0].name : "");
     if (isWide && this.kinds.some((kind) => kind.name === name)) this.toggle(name);
   }
 
@@ -59,7 +60,7 @@ export class Panel {
   }
 
   #remember(name) {
-    localStorage.setItem(NAME, name);
+    device.keep(NAME, name);
     document.body.dataset.panel = name;
     for (const button of byId("rail-items").children) button.ariaPressed = String(button.dataset.panel === name);
   }

@@ -6,6 +6,10 @@ const ROWS_MAX = 5_000;
 export class Series {
   rows = new Map(); // by open time
   last = null;
+  first = Infinity; // open time of the oldest
+  promised = 0; // candles of the last answered subscription
+  loaded = 0; // the same when the candles came
+  isEnded = false; // the gateway ended it
   isAnswered = false;
   hint = "";
   error = "";
@@ -30,12 +34,14 @@ export class Series {
   load(rows) {
     this.rows = new Map();
     this.last = null;
+    this.first = Infinity;
+    this.loaded = this.promised;
     for (const row of rows) this.#take(row);
     this.#emit("load");
   }
 
   push(rows) {
-    const fresh = rows.filter((row) => this.#take(row));
+    const fresh = rows.filter((row) => !this.#isBefore(row) && this.#take(row));
     if (this.rows.size > ROWS_MAX * 1.1) this.#trim();
     if (fresh.length) this.#emit("change", fresh);
   }
@@ -43,6 +49,7 @@ export class Series {
   // Older candles, read from the store; what is known already is at least as new.
   extend(rows) {
     for (const row of rows) if (!this.rows.has(row.timestamp)) this.rows.set(row.timestamp, row);
+    this.first = Math.min(this.first, ...rows.map((row) => row.timestamp));
     this.#emit("load");
   }
 
@@ -59,11 +66,17 @@ export class Series {
     for (const listener of this.listeners) listener[what]?.(rows);
   }
 
+  // Corrected, and older than all that is shown: between would be a hole that looks like none.
+  #isBefore({ timestamp }) {
+    return timestamp < this.first && this.rows.size >= this.candles;
+  }
+
   #take(row) {
     const known = this.rows.get(row.timestamp);
     if (known && version(known) >= version(row)) return false;
     if (known?.closed && row.closed) row.was = differs(known, row) ? { ...known, was: undefined } : known.was;
     this.rows.set(row.timestamp, row);
+    this.first = Math.min(this.first, row.timestamp);
     if (this.last === null || row.timestamp >= this.last.timestamp) this.last = row;
     return true;
   }
@@ -71,6 +84,7 @@ export class Series {
   #trim() {
     const kept = this.sorted().slice(-ROWS_MAX);
     this.rows = new Map(kept.map((row) => [row.timestamp, row]));
+    this.first = kept[0].timestamp;
     this.#emit("load");
   }
 }

@@ -1,7 +1,10 @@
 // Who this page is to the gateway. A key is kept where the person said, and only so long; it goes
 // into headers and the first message of the WebSocket, never into an address.
 
+import { device, tab } from "./memory.js";
+
 const NAME = "credential";
+const TIMEOUT_MS = 6_000;
 export const DEVICE_DAYS = 7;
 const ROLES = ["nobody", "viewer", "operator", "admin"];
 
@@ -35,7 +38,8 @@ class Session extends EventTarget {
 
   // Ask the gateway who this is; throws while it does not answer. True: readers are let in.
   async check() {
-    if (this.#credential !== null && (await this.#tryOn(this.#credential)) === null) this.#forget();
+    const credential = this.#credential; // meanwhile somebody may show another one
+    if (credential !== null && (await this.#tryOn(credential)) === null && credential === this.#credential) this.#forget();
     const anonymous = await whoami({});
     this.isOpen = anonymous.ok;
     if (this.#credential === null) this.#become(anonymous.ok ? await anonymous.json() : null);
@@ -66,7 +70,7 @@ class Session extends EventTarget {
       return caller;
     }
     this.reason = (await answer.json().catch(() => null))?.detail?.reason ?? `the gateway answered ${answer.status}`;
-    if (answer.status !== 401 && answer.status !== 403) throw new Error(this.reason);
+    if (answer.status !== 401) throw new Error(this.reason); // 403 is of the place, not of the key
     return null;
   }
 
@@ -82,18 +86,24 @@ class Session extends EventTarget {
   }
 }
 
-const whoami = (headers) => fetch("/api/v1/whoami", { headers });
+async function whoami(headers) {
+  try {
+    return await fetch("/api/v1/whoami", { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch {
+    throw new Error("the gateway does not answer");
+  }
+}
 
 function keptIn(keep, credential) {
-  sessionStorage.removeItem(NAME);
-  localStorage.removeItem(NAME);
+  tab.forget(NAME);
+  device.forget(NAME);
   const untilMs = Date.now() + DEVICE_DAYS * 86_400_000;
-  if (keep === "tab") sessionStorage.setItem(NAME, JSON.stringify({ credential, untilMs }));
-  if (keep === "device") localStorage.setItem(NAME, JSON.stringify({ credential, untilMs }));
+  if (keep === "tab") tab.keep(NAME, JSON.stringify({ credential, untilMs }));
+  if (keep === "device") device.keep(NAME, JSON.stringify({ credential, untilMs }));
 }
 
 function restored() {
-  const kept = sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME);
+  const kept = tab.read(NAME) ?? device.read(NAME);
   if (kept === null) return null;
   const { credential, untilMs } = JSON.parse(kept);
   if (untilMs > Date.now()) return credential;

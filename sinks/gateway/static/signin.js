@@ -46,7 +46,7 @@ export class SignIn {
       if (await session.signIn(secret.trim(), user.trim(), keep)) this.#done();
       else this.#say(session.reason);
     } catch (error) {
-      this.#say(error instanceof TypeError ? "The gateway does not answer" : error.message);
+      this.#say(error.message);
     } finally {
       this.#isBusy = false;
     }

@@ -33,10 +33,11 @@ export class Status extends EventTarget {
     const state = name === "live" && this.newest?.kafka === "away" ? "silent" : name;
     const inMs = retryAt - Date.now();
     const words = { connecting: "Connecting", live: "Live", silent: "No data: Kafka is away", locked: "Sign in",
-      reconnecting: inMs > 0 ? `Reconnecting in ${duration(inMs)}` : "Reconnecting" };
+      reconnecting: "Reconnecting" };
     byId("connection").dataset.state = state;
     byId("connection").title = reason;
     document.body.dataset.stale = String(state !== "live");
     setText(byId("connection-text"), words[state]);
+    setText(byId("connection-in"), state === "reconnecting" && inMs > 0 ? `in ${duration(inMs)}` : "");
   }
 }

@@ -37,7 +37,7 @@ export class Stream {
       if (isLetIn) this.#open();
       else this.#become("locked", 0, this.session.reason);
     } catch (error) {
-      if (attempt === this.#attempt) this.#lost(error instanceof TypeError ? "" : error.message);
+      if (attempt === this.#attempt) this.#lost(error.message);
     }
   }
 

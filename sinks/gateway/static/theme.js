@@ -1,10 +1,13 @@
 // Dark or light: as the system says, until somebody says otherwise on this device.
 
+import { device } from "./memory.js";
+
 const NAME = "theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
+let chosen = device.read(NAME);
 
 function current() {
-  return localStorage.getItem(NAME) ?? (system.matches ? "dark" : "light");
+  return chosen ?? (system.matches ? "dark" : "light");
 }
 
 function apply() {
@@ -17,7 +20,8 @@ export function followTheme(changed) {
   system.addEventListener("change", () => { apply(); changed(); });
   apply();
   return () => {
-    localStorage.setItem(NAME, current() === "dark" ? "light" : "dark");
+    chosen = current() === "dark" ? "light" : "dark";
+    device.keep(NAME, chosen);
     apply();
     changed();
   };

@@ -71,6 +71,7 @@ export class Toolbar {
 
   // What more charts of a market may show: longer ones first, as a trader would look.
   #candidates() {
+    if (!this.grid.active.series) return [];
     const all = this.markets.intervals.map(parseInterval);
     const now = this.grid.active.series.interval;
     return [...all.filter(({ ms }) => ms > now.ms), ...all.filter(({ ms }) => ms <= now.ms).reverse()];

@@ -38,7 +38,7 @@ export class View {
       onPast: () => this.series && this.#past.read(this.series),
     });
     this.listener = {
-      load: () => this.#chart.load(),
+      load: () => { this.#past.reset(); this.#chart.load(); },
       change: (rows) => this.#chart.change(rows),
       tell: () => this.show(),
     };
@@ -49,7 +49,6 @@ export class View {
     this.leave();
     this.series = this.feed.follow(market, interval, INITIAL_CANDLES, this.listener);
     this.#gaps = this.feed.watch("gaps", market, this.#takeGaps);
-    this.#hovered = null;
     this.#lastClose = null;
     setText(this.parts["view-symbol"], symbol);
     setText(this.parts["view-venue"], `${exchange} \u00b7 ${channel}`);
@@ -63,12 +62,12 @@ export class View {
   leave() {
     if (this.#gaps) this.feed.unwatch(this.#gaps, this.#takeGaps);
     if (this.series) this.feed.leave(this.series, this.listener);
-    this.series = this.#gaps = null;
+    this.series = this.#gaps = this.#hovered = null;
   }
 
   remove() {
     this.leave();
-    this.#chart.chart.remove();
+    this.#chart.remove();
     this.element.remove();
   }
 
@@ -117,7 +116,7 @@ export class View {
     const words = messageOf(this.series, this.stream.state, this.markets);
     show(this.parts.message, words !== null);
     if (words === null) return;
-    setText(this.parts["message-title"], words[0]);
-    setText(this.parts["message-text"], words[1]);
+    setClass(this.parts.message, this.series?.last ? "message over" : "message");
+    ["title", "text", "closes"].forEach((part, at) => setText(this.parts[`message-${part}`], words[at] ?? ""));
   }
 }

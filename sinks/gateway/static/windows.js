@@ -5,6 +5,8 @@ import { get } from "./api.js";
 import { clock } from "./format.js";
 import { hasFixedLength } from "./intervals.js";
 
+const RETRY_MS = 15_000;
+
 let aheadMs = 0; // how far the gateway's clock is ahead of ours
 
 export function setClock(gatewayMs) {
@@ -36,7 +38,7 @@ function askedEnd(openMs, interval, ends) {
         const found = intervals.find((each) => each.interval === interval.text);
         if (found) ends.set(openMs, found.end_ms);
       })
-      .catch(() => ends.delete(openMs));
+      .catch(() => setTimeout(() => ends.delete(openMs), RETRY_MS));
   }
   return ends.get(openMs) ?? null;
 }

@@ -1,8 +1,11 @@
 """The same maps in msgpack; numbers with a decimal point become the nearest 64-bit float.
 
+So do whole numbers of more than 64 bits, which msgpack has no room for.
+
 A row is packed once for all clients; envelopes are put together from what is packed.
 """
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +16,8 @@ from sinks.gateway.outbox import BINARY_FRAME, Encoding, Update
 
 FORM = "msgpack"
 HEADS_MAX = 1_024  # of exchanges, channels and kinds
+INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
+NUMBER_CHARS_MAX = 20  # of either
 
 _pack = msgspec.msgpack.encode
 
@@ -25,7 +30,7 @@ class Packed(Encoding):
 
     def text(self, text: str) -> bytes:
         """Return what stands for a message in JSON."""
-        return _pack(msgspec.json.decode(text))
+        return _packed(text)
 
     def row(self, update: Update) -> bytes:
         """Return a row."""
@@ -58,8 +63,21 @@ def json_of(message: bytes) -> bytes:
 
 
 def _row(update: Update) -> bytes:
-    packed = update.forms[FORM] = _pack(msgspec.json.decode(update.text))
+    packed = update.forms[FORM] = _packed(update.text)
     return packed
+
+
+def _packed(text: str) -> bytes:
+    try:
+        return _pack(msgspec.json.decode(text))
+    except (msgspec.ValidationError, OverflowError):  # a number is beyond 64 bits
+        return _pack(json.loads(text, parse_int=_number))
+
+
+def _number(digits: str) -> int | float:
+    if len(digits) <= NUMBER_CHARS_MAX and INT_MIN <= int(digits) <= INT_MAX:
+        return int(digits)
+    return float(digits)
 
 
 @lru_cache(HEADS_MAX)

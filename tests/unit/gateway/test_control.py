@@ -165,3 +165,22 @@ def test_every_exchange_is_known_by_its_own_name_and_with_its_channel() -> None:
         for channel in channels:
             assert (exchange, channel) in names.markets(exchange)
             assert names.markets(f"{exchange.title()}{channel.title()}") == [(exchange, channel)]
+
+
+def test_a_symbol_is_known_that_is_listed_or_has_a_stream(table) -> None:
+    for known in (
+        ("binance", "linear", "ETHUSDT"),
+        ("*", "*", "BTC/USD"),
+        ("kraken", "*", "*"),
+        ("*", "*", "*"),
+    ):
+        assert table.lists(known)
+    gone = ("binance", "linear", "GONEUSDT")
+    for unknown in (gone, ("okx", "spot", "*"), ("nowhere", "spot", "BTCUSDT"), ("*", "*", "GONE")):
+        assert not table.lists(unknown)
+    table.take(STREAMS.name, str(BTC._replace(symbol="GONEUSDT")).encode(),
+               status(BTC._replace(symbol="GONEUSDT")))  # fmt: skip
+    assert table.lists(gone)
+    okx = StreamKey("okx", "spot", "BTC-USDT", "trades", "ws")
+    table.take(STREAMS.name, str(okx).encode(), status(okx))
+    assert table.lists(("okx", "spot", "*"))

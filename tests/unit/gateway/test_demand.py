@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from runtime.errors import Retriable
-from schemas.control import interval_key
+from schemas.control import IntervalControl, interval_key
 from schemas.intervals import Interval, parse_interval, parse_intervals
 from schemas.wanted import INTERVALS_MAX, WantedIntervals
 from sinks.gateway import demand
@@ -28,14 +28,17 @@ class Log:
     async def write(self, changes) -> None:
         if self.is_away:
             raise Retriable("Kafka did not acknowledge it", retry_after_s=2.0)
-        self.put({key.removeprefix("interval:"): each for key, each in changes.items()})
+        self.put(changes)
 
     def put(self, changes) -> None:
-        for text, control in changes.items():
+        for key, control in changes.items():
             self.records += 1
             for reader in self.readers:
-                key = interval_key(parse_interval(text)).encode()
-                reader.take(key, None if control is None else msgspec.json.encode(control))
+                reader.take(key.encode(), None if control is None else msgspec.json.encode(control))
+
+    def say(self, changes) -> None:
+        """Be an operator."""
+        self.put({interval_key(parse_interval(text)): each for text, each in changes.items()})
 
 
 class Gateway:
@@ -54,7 +57,7 @@ class Gateway:
 
     def look(self, now_ms: int) -> dict:
         changes = self.demand.changes(now_ms)
-        self.log.put({interval.text: control for interval, control in changes.items()})
+        self.log.put(self.demand.records(changes))
         return changes
 
     @property
@@ -113,7 +116,7 @@ def test_one_that_was_taken_back_under_a_client_is_asked_for_again():
 
 def test_what_is_made_anyway_is_left_alone():
     gateway = Gateway(Log())
-    gateway.log.put({"9m": gateway.wanted.changed(NINE, 1, enabled=True)})
+    gateway.log.say({"9m": gateway.wanted.changed(NINE, 1, enabled=True)})
     for interval in (SETTINGS[0], NINE):
         assert gateway.ask(interval) is None
     assert gateway.look(NOW) == {}
@@ -126,7 +129,7 @@ def test_what_an_operator_adds_stays_and_what_he_removes_is_not_asked_for():
     gateway.ask(SEVEN)
     gateway.ask(NINE)
     gateway.look(NOW)
-    gateway.log.put(
+    gateway.log.say(
         {
             "7m": gateway.wanted.changed(SEVEN, NOW, enabled=True),
             "9m": gateway.wanted.changed(NINE, NOW, enabled=False),
@@ -134,8 +137,40 @@ def test_what_an_operator_adds_stays_and_what_he_removes_is_not_asked_for():
     )
     assert gateway.look(NOW + LEASE_MS) == {}
     gateway.used.clear()
-    assert gateway.look(NOW + 10 * LEASE_MS) == {}
+    assert gateway.look(NOW + 10 * LEASE_MS) == {SEVEN: None, NINE: None}, "the leases alone"
     assert gateway.made == ["1m", "5m", "7m"]
+
+
+def test_a_lease_never_overwrites_what_an_operator_said_at_the_same_moment():
+    for enabled in (True, False):
+        gateway = Gateway(Log())
+        gateway.ask(SEVEN)
+        gateway.look(NOW)
+        later = NOW + LEASE_MS + SKEW_MS + 1
+        prolonged = {SEVEN: gateway.wanted.prolonged(SEVEN, NOW, NOW + LEASE_MS)}
+        for written in ({SEVEN: None}, prolonged):
+            records = gateway.demand.records(written)
+            gateway.log.say({"7m": IntervalControl(interval="7m", enabled=enabled)})
+            gateway.log.put(records)  # they were made before he spoke
+            assert ("7m" in gateway.made) == enabled
+            assert not gateway.wanted.demanded
+        assert gateway.look(later) == {SEVEN: None}, "his word is all that is left"
+        assert not gateway.wanted.leases
+        assert ("7m" in gateway.made) == enabled
+
+
+def test_a_lease_of_old_is_read_and_prolonged_and_taken_back():
+    gateway = Gateway(Log())
+    gateway.log.say({"7m": gateway.wanted.prolonged(SEVEN, NOW, NOW + 1)})
+    gateway.used.add(SEVEN)
+    assert gateway.made == ["1m", "5m", "7m"]
+    (prolonged,) = gateway.look(NOW).values()
+    assert prolonged.until_ms == NOW + LEASE_MS
+    gateway.used.clear()
+    assert gateway.look(NOW + LEASE_MS) == {}
+    gateway.look(NOW + LEASE_MS + SKEW_MS + 1)
+    assert gateway.made == ["1m", "5m"]
+    assert not gateway.wanted.controls
 
 
 def test_beyond_the_bound_it_is_refused_until_there_is_room():
@@ -187,7 +222,7 @@ def test_intervals_of_clients_never_push_out_those_of_operators():
     gateway.look(NOW)
     assert len(gateway.made) == INTERVALS_MAX
     assert len(refused) == 200 - (INTERVALS_MAX - 2)
-    gateway.log.put({"7m": gateway.wanted.changed(SEVEN, NOW + 9, enabled=True)})
+    gateway.log.say({"7m": gateway.wanted.changed(SEVEN, NOW + 9, enabled=True)})
     assert len(gateway.made) == INTERVALS_MAX
     assert "7m" in gateway.made
 

@@ -2,6 +2,8 @@
 
 import json
 import random
+from functools import partial
+from itertools import product
 
 import pytest
 from msgspec import to_builtins
@@ -330,4 +332,53 @@ def test_a_removed_interval_is_refused_and_nothing_of_the_message_is_obeyed(worl
     assert [interval.text for interval in world.intervals] == ["1s"]
     world.want(wanting())
     say(world, client, "subscribe", timeframes=["1m"])
-    assert rows(received(client)) == [(1, 5, True)]
+    assert rows(received(client)) == []  # what was known of it has a hole behind it
+    feed(world, (9, 9, True))
+    assert rows(received(client)) == [(9, 9, True)]
+
+
+def test_a_client_that_cannot_be_sent_to_is_parted_with_and_the_rest_are_served(world):
+    def breaks() -> None:
+        if not broken[0].dropped:
+            raise OverflowError
+
+    served: list[int] = []
+    broken = [world.connect(breaks)]
+    for number in range(20):
+        broken[0].tell("{}")
+        world.connect(partial(served.append, number)).tell("{}")
+    with pytest.raises(OverflowError):
+        world.flush()
+    world.flush()
+    assert sorted(served) == list(range(20))
+    assert (broken[0].dropped, broken[0] in world.clients) == (hub.BROKEN, False)
+
+
+def test_a_pattern_finds_what_it_covers_without_a_look_at_every_series(world, monkeypatch):
+    for symbol in ("A", "B"):
+        for interval in (1_000, MINUTE):
+            for channel in ("linear", "spot"):
+                feed(world, (1, 1, True), symbol=symbol, channel=channel, interval=interval)
+    series = list(world.history.series)
+    names = product(("binance", "x", "*"), ("linear", "*"), ("A", "Z", "*"))
+    keys = [protocol.Key(*name, Interval(MINUTE)) for name in names]
+    covered = {key: sorted(each for each in series if key.covers(each)) for key in keys}
+    monkeypatch.setattr(protocol.Key, "covers", lambda *_: pytest.fail("looked at one by one"))
+    assert {key: sorted(each.key for each in world.fresh(key)) for key in keys} == covered
+
+
+def test_many_names_with_a_wildcard_are_refused_whole_and_one_name_may_have_many_intervals(
+    world, client
+):
+    items = [{"symbol": "*", "exchange": f"e{n}", "timeframes": ["1m"]} for n in range(51)]
+    text = json.dumps({"action": "subscribe", "subscriptions": items})
+    with pytest.raises(protocol.Refused, match="51 names") as refused:
+        world.handle(client, protocol.parse(text), 0)
+    assert refused.value.hint
+    assert not client.keys
+    say(world, client, "subscribe", symbol="*", timeframes=list(range(1, 200)))
+    assert len(client.keys) == 199
+    kinds = [{"symbol": "*", "exchange": f"e{n}", "data_type": "prices"} for n in range(50)]
+    text = json.dumps({"action": "subscribe", "subscriptions": kinds})
+    with pytest.raises(protocol.Refused, match="51 names"):
+        world.handle(client, protocol.parse(text), 0)

@@ -10,6 +10,7 @@ from schemas.control import StreamStatus
 from schemas.streams import StreamKey
 from schemas.topics import STREAMS
 from sinks.gateway.control import StreamTable
+from sinks.gateway.kinds import hints
 from sinks.gateway.kinds.hints import Hints
 from sinks.gateway.protocol import KINDS, KindKey, Refused, Subscribe, Unsubscribe, parse
 from tests.support.told import heard
@@ -98,13 +99,40 @@ def table(*running: StreamKey) -> StreamTable:
 )
 def test_a_kind_that_nobody_makes_or_streams_is_said_to_be_so(key, said):
     running = StreamKey("binance", "linear", "BTCUSDT", "trades", "ws")
-    hints = Hints(Settings(_env_file=None), table(running))
-    hint = hints.of(key, looks_near=True)
+    advice = Hints(Settings(_env_file=None), table(running))
+    hint = advice.of(key, lambda: True)
     assert hint is None if said is None else said in (hint or "")
 
 
 def test_candles_of_the_exchange_need_its_candles_not_its_trades():
     settings = Settings(_env_file=None, aggregator_mode="klines")
-    hints = Hints(settings, table(StreamKey("binance", "linear", "BTCUSDT", "venue-klines", "ws")))
-    assert hints.of(BTC, looks_near=False) is None
-    assert "no stream of trades" in (hints.of(TRADES, looks_near=False) or "")
+    advice = Hints(settings, table(StreamKey("binance", "linear", "BTCUSDT", "venue-klines", "ws")))
+    assert advice.of(BTC, lambda: False) is None
+    assert "no stream of trades" in (advice.of(TRADES, lambda: False) or "")
+
+
+def test_near_names_are_looked_for_where_it_may_be_and_anew_when_others_are_listed(monkeypatch):
+    looks, asked = [], []
+    near = hints.get_close_matches
+    monkeypatch.setattr(hints, "get_close_matches", lambda *a: looks.append(a) or near(*a))
+    found = table()
+    names = found.instruments[("binance", "linear")] = {"BTCUSDT": None}
+    advice = Hints(Settings(_env_file=None), found)
+
+    def of(symbol: str, *, may: bool = True) -> str:
+        return advice.of(TRADES._replace(symbol=symbol), lambda: asked.append(may) or may) or ""
+
+    assert "similar" not in of("BTCUSD", may=False)
+    assert (asked, looks) == ([False], [])
+    for _ in range(3):
+        assert of("BTCUSD").endswith("; similar: BTCUSDT")
+    assert len(looks) == 1
+    names["BTCUSDC"] = None
+    assert "BTCUSDC" in of("BTCUSD")
+    del names["BTCUSDT"]
+    assert of("BTCUSD").endswith("; similar: BTCUSDC")
+    asked.clear()
+    of("BTCUSDC")
+    of("*")
+    advice.of(TRADES._replace(kind="ticks"), lambda: asked.append(True) or True)
+    assert not asked, "a look that is not needed is left for one that is"

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from schemas.intervals import MINUTE_MS, PRESETS, Interval
 from sinks.gateway import envelopes, protocol
-from sinks.gateway.protocol import Key, Refused, Subscribe, Unsubscribe, Wanted, parse
+from sinks.gateway.protocol import (
+    DataStatus,
+    Key,
+    Refused,
+    Subscribe,
+    Unsubscribe,
+    Wanted,
+    parse,
+)
+
+STATUS = DataStatus(gap_recovery=True)
 
 
 def subscribe(*timeframes, **more) -> str:
@@ -56,9 +66,12 @@ def test_the_example_in_every_hint_is_itself_valid():
 def test_unsubscribe_without_timeframes_means_all_of_the_symbol():
     message = parse('{"action":"unsubscribe","subscriptions":[{"symbol":"BTCUSDT"}]}')
     assert isinstance(message, Unsubscribe)
-    selection = message.subscriptions[0]
-    assert selection.means(Key("binance", "linear", "BTCUSDT", Interval(1_000)))
-    assert not selection.means(Key("binance", "spot", "BTCUSDT", Interval(1_000)))
+    mine = [Key("binance", "linear", "BTCUSDT", Interval(ms)) for ms in (1_000, 60_000)]
+    assert message.meant([*mine, mine[0]._replace(channel="spot")]) == mine
+    items = [{"symbol": "BTCUSDT", "timeframes": ["1m", "1s"]}, {"symbol": "X"}]
+    text = json.dumps({"action": "unsubscribe", "subscriptions": items})
+    others = [mine[0]._replace(symbol="X"), mine[0]._replace(interval=Interval(5_000))]
+    assert parse(text).meant([*mine, *others]) == [*mine, others[0]]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +156,15 @@ def test_a_pattern_covers_a_series_exactly_when_it_is_among_its_covering_keys():
 
 def test_rows_keep_their_digits_in_the_envelope():
     row = '{"symbol":"X","open":0.10000000000000000001,"volume":1E+3}'
-    text = envelopes.klines_text(envelopes.klines_head("binance", "spot", 5), [row, row])
+    head = envelopes.market_head("binance", "spot")
+    text = envelopes.updates_text(head, 5, [row, row])
     assert text.count(row) == 2
     assert json.loads(text) | {"data": 0} == {
         "exchange": "binance", "channel": "spot", "data_type": "klines", "recv_ms": 5, "data": 0,
     }  # fmt: skip
-    assert json.loads(envelopes.klines_text(envelopes.klines_head("b", "c", 1, snapshot=True), []))[
-        "snapshot"
-    ]
+    whole = json.loads(envelopes.updates_text(head, 1, [], {3: 4}, snapshot=True, status=STATUS))
+    assert (whole["snapshot"], whole["seq"]) == (True, {"3": 4})
+    assert whole["data_status"] == STATUS._asdict()
 
 
 def test_anchored_timeframes_are_read_and_answered_in_their_canonical_text():
@@ -170,3 +184,24 @@ def test_a_zone_that_does_not_exist_is_refused_with_what_would_be_right():
     with pytest.raises(Refused, match="no time zone 'Mars/Olympus'") as refused:
         parse(subscribe("1D@tz=Mars/Olympus"))
     assert "1D@tz=Asia/Tokyo" in refused.value.hint
+
+
+def test_timeframes_are_bounded_and_each_series_is_wanted_once_as_named_last():
+    with pytest.raises(Refused, match="at most 1000 items"):
+        parse(subscribe(*[1] * 1_001))
+    with pytest.raises(Refused, match="at most 1000 items"):
+        parse(subscribe(*[1] * 1_001).replace('"subscribe"', '"unsubscribe"'))
+    one = {"symbol": "A", "timeframes": ["1m", {"timeframe": 1, "initial_candles": 7}] * 400}
+    message = parse(json.dumps({"action": "subscribe", "subscriptions": [one] * 2}))
+    assert message.wanted == [Wanted(Key("binance", "linear", "A", Interval(60_000)), 7)]
+
+
+def test_of_positions_the_highest_of_each_partition_is_read():
+    items = [
+        {"symbol": "A", "timeframes": ["1m"], "from_seq": {"0": 5, "1": 9}},
+        {"symbol": "B", "timeframes": ["1m"], "from_seq": {"0": 7}},
+        {"symbol": "C", "timeframes": ["1m"]},
+        {"symbol": "C", "data_type": "trades"},
+    ]
+    message = parse(json.dumps({"action": "subscribe", "subscriptions": items}))
+    assert message.positions == {0: 7, 1: 9}

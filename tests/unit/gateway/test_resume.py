@@ -187,9 +187,9 @@ def test_another_gateway_that_is_behind_lets_the_client_wait():
     program.read()
     text = {"symbol": "A", "timeframes": ["1m"], "from_seq": program.position}
     message = protocol.parse(json.dumps({"action": "subscribe", "subscriptions": [text]}))
-    assert behind.hub.is_ahead(message)
+    assert behind.hub.is_ahead(message.positions)
     behind.close("A", 2, 2)
-    assert not behind.hub.is_ahead(message)
+    assert not behind.hub.is_ahead(message.positions)
     program.connect(behind.hub)
     behind.close("A", 3, 3)
     program.read()

@@ -116,7 +116,7 @@ def test_buckets_are_bounded(monkeypatch):
 
 
 def test_seats_are_given_back_and_too_many_are_told():
-    seats = Seats({"all": 9, "unnamed": 9, "address": 2, "key": 9})
+    seats = Seats({"all": 9, "address": 2, "key": 9})
     with seats.taken("address", "a"), seats.taken("address", "a"):
         with seats.taken("address", "b"):
             pass

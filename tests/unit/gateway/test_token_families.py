@@ -1,16 +1,22 @@
 """Refresh tokens: one use each, by the topic's order, whatever is read again or compacted away."""
 
 import itertools
+import time
 
+import jwt
 import msgspec
 import pytest
 
 from runtime.errors import Poison
-from schemas.keys import encode_family
+from runtime.settings import Settings
+from schemas.keys import encode_family, encode_key
+from sinks.gateway.compacted import ACKNOWLEDGED_WITHIN_S, READ_BACK_WITHIN_S
 from sinks.gateway.security import families as module
 from sinks.gateway.security.denied import Denied
+from sinks.gateway.security.doorkeeper import Doorkeeper
 from sinks.gateway.security.families import Families
-from sinks.gateway.security.tokens import Claims
+from sinks.gateway.security.keys import KeyTable, make_key
+from sinks.gateway.security.tokens import LEEWAY_S, Claims, Tokens
 
 
 def claims(number=0, family="f", key_id="k") -> Claims:
@@ -24,7 +30,7 @@ def told(table: Families, *records) -> Families:
 
 
 def use(table: Families, number=0, call="a", **whose):
-    return table.used(claims(number, **whose), call, 5_000)
+    return table.used(claims(number, **whose), call, 2_000, 5_000)
 
 
 def test_each_token_of_a_family_is_used_once_one_after_another():
@@ -93,15 +99,54 @@ def test_families_are_forgotten_when_their_newest_token_has_expired_and_not_befo
     assert table._of_key == {}
 
 
-def test_used_tokens_are_never_forgotten_to_make_room(monkeypatch):
+@pytest.mark.parametrize(("access_s", "refresh_s"), [(900, 604_800), (86_400, 60)])
+def test_an_ended_family_is_known_as_long_as_its_newest_token_opens(access_s, refresh_s):
+    """The next pair is issued when the use was written and read back, seconds later."""
+    table, keys, now_s = Families(), KeyTable(), int(time.time())
+    _, key = make_key("desk", "viewer", 1)
+    keys.take(key.id.encode(), encode_key(key))
+    tokens = Tokens({"k1": "s" * 32}, access_s, refresh_s)
+    keeper = Doorkeeper(Settings(_env_file=None), keys, tokens, table)
+    first = tokens.issue(key.id, "viewer", now_s)
+    use = keeper.use(first.refresh_token, "a", now_s)
+    told(table, use)
+    newest = keeper.refreshed(
+        first.refresh_token, now_s + ACKNOWLEDGED_WITHIN_S + READ_BACK_WITHIN_S
+    )
+    told(table, keeper.use(first.refresh_token, "thief", now_s))
+    for text in (newest.access_token, newest.refresh_token):
+        expires_s = jwt.decode(text, options={"verify_signature": False})["exp"]
+        table.forget((expires_s + LEEWAY_S) * 1_000)
+        assert table.is_ended(use.id)
+
+
+def test_a_key_with_too_many_families_loses_the_one_idle_the_longest(monkeypatch):
     monkeypatch.setattr(module, "FAMILIES_PER_KEY_MAX", 3)
+    table = Families()
+    for at in range(3):
+        told(table, use(table, family=f"f{at}"))
+    told(table, use(table, 1, family="f0"), use(table, family="other", key_id="other"))
+    for new, idle in (("g0", "f1"), ("g1", "f2"), ("g2", "f0")):
+        record = use(table, family=new)
+        pushed_out = table.pushed_out(record)
+        assert (pushed_out.id, pushed_out.ended) == (idle, True)
+        told(table, pushed_out, record)
+        assert table.is_ended(idle)
+        assert table.pushed_out(use(table, 1, family=new)) is None  # those that live go on
+    assert not table.is_ended("other")
+    table.forget(5_001)
+    assert (len(table), table._of_key) == (0, {})
+
+
+def test_used_tokens_are_never_forgotten_to_make_room(monkeypatch):
+    monkeypatch.setattr(module, "FAMILIES_KEPT_PER_KEY_MAX", 3)
     monkeypatch.setattr(module, "FAMILIES_MAX", 5)
     table = Families()
     for at in range(3):
         told(table, use(table, family=f"f{at}"))
     with pytest.raises(Denied) as denied:
         use(table, family="more")
-    assert (denied.value.status, "retry-after" in denied.value.headers) == (429, True)
+    assert (denied.value.status, denied.value.headers["retry-after"]) == (429, "3")
     assert not use(table, 1, family="f0").ended  # those that live go on
     for at in range(2):
         told(table, use(table, family=f"g{at}", key_id="other"))
@@ -116,5 +161,7 @@ def test_a_record_that_is_none_or_about_another_is_poison_and_no_value_forgets()
     for key, value in ((b"g", encode_family(use(Families()))), (b"f", b"{}"), (b"\xff", b"[")):
         with pytest.raises(Poison):
             table.take(key, value)
+    with pytest.raises(Poison):
+        told(table, use(Families(), 1, key_id="other"))
     table.take(b"f", None)
     assert len(table) == 0

@@ -162,3 +162,20 @@ def test_what_was_sent_is_freed():
         box.put(live)
         box.take()
     assert sys.getrefcount(live) == kept
+
+
+@pytest.mark.parametrize("encoding", [MSGPACK, Deflated(MSGPACK)])
+def test_numbers_of_more_than_64_bits_become_floats_in_msgpack(encoding):
+    text = (
+        f'{{"a":{1 << 64},"b":[{-(1 << 63) - 1},{(1 << 64) - 1},{-(1 << 63)}],"c":1e400,"d":0.1}}'
+    )
+    read = inflated if isinstance(encoding, Deflated) else bytes
+    box = Outbox()
+    box.put(row_update(text, HEAD, 1, None))
+    box.put_text(text)
+    row, told = (msgspec.msgpack.decode(read(each)) for each in box.take(encoding))
+    assert told == row["data"][0]
+    assert told == {
+        "a": 2.0**64, "b": [-(2.0**63), (1 << 64) - 1, -(1 << 63)], "c": float("inf"), "d": 0.1,
+    }  # fmt: skip
+    assert [type(each) for each in told["b"]] == [float, int, int]

@@ -5,7 +5,7 @@ import itertools
 import msgspec
 import pytest
 
-from schemas.control import IntervalControl, interval_key, is_interval_key
+from schemas.control import IntervalControl, demand_key, interval_key, is_interval_key
 from schemas.intervals import MINUTE_MS, Interval, parse_interval, parse_intervals
 from schemas.wanted import CONTROLS_MAX, INTERVALS_MAX, WantedIntervals
 
@@ -99,6 +99,24 @@ def test_records_are_bounded(monkeypatch) -> None:
         wanted.take(*said("11m"))
 
 
+def leased(text: str, *, until_ms: int = 9) -> tuple[bytes, bytes]:
+    control = IntervalControl(interval=text, changed_ms=1, until_ms=until_ms)
+    return demand_key(parse_interval(text)).encode(), msgspec.json.encode(control)
+
+
+def test_what_clients_want_and_what_an_operator_says_stand_side_by_side() -> None:
+    lease, added, removed = leased("7m"), said("7m"), said("7m", enabled=False)
+    assert made(lease) == ["1m", "5m", "7m", "1h"]
+    for order in ([lease, removed], [removed, lease]):
+        assert made(*order) == ["1m", "5m", "1h"]
+        assert made(*order, (removed[0], None)) == ["1m", "5m", "7m", "1h"]
+    for order in ([lease, added], [added, lease]):
+        assert made(*order, (lease[0], None)) == ["1m", "5m", "7m", "1h"]
+    wanted = WantedIntervals(SETTINGS)
+    with pytest.raises(ValueError, match="has an end"):
+        wanted.take(*leased("7m", until_ms=0))
+
+
 def test_a_wish_that_stands_already_needs_no_record() -> None:
     wanted = WantedIntervals(SETTINGS)
     week = parse_interval("1w@mon")
@@ -112,5 +130,6 @@ def test_a_wish_that_stands_already_needs_no_record() -> None:
 
 def test_keys_tell_intervals_from_streams() -> None:
     assert is_interval_key(b"interval:1m")
+    assert is_interval_key(b"interval-demand:1m")
     assert not is_interval_key(b"binance:linear:BTCUSDT:trades:ws")
     assert not is_interval_key(None)

@@ -15,7 +15,7 @@ export class GapList extends Watching {
   }
 
   draw({ rows }) {
-    const newest = [...rows.values()].reverse().slice(0, SHOWN_MAX);
+    const newest = rows.toReversed().slice(0, SHOWN_MAX);
     this.list.replaceChildren(...newest.map(item));
     return newest.length > 0;
   }

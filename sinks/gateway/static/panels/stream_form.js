@@ -11,6 +11,7 @@ const TYPED_MS = 200;
 export class StreamForm {
   #capabilities = {};
   #typed = 0;
+  #reload = () => this.#load();
 
   // onSaid(words): what became of it.
   constructor(onSaid) {
@@ -24,18 +25,23 @@ export class StreamForm {
     this.element = el("form", { class: "add", "aria-label": "Add a stream", novalidate: true, data: { testid: "add" }, onsubmit: (event) => this.#submit(event) },
       this.exchange, this.channel, this.kind, this.symbol, this.suggestions,
       el("button", { type: "submit", class: "primary", data: { testid: "add-submit" } }, "Add"), this.near);
-    this.element.hidden = !session.may("operator");
+    session.addEventListener("change", this.#reload);
     this.#load();
   }
 
+  close() {
+    clearTimeout(this.#typed);
+    session.removeEventListener("change", this.#reload);
+  }
+
   async #load() {
+    this.element.hidden = !session.may("operator");
     try {
       this.#capabilities = await get("/streams/capabilities");
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return this.onSaid(sentence(error.message));
     }
-    this.element.hidden = !session.may("operator");
     this.#fill();
   }
 

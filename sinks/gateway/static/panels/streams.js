@@ -51,6 +51,7 @@ class Streams {
 
   close() {
     this.asking.stop();
+    this.form.close();
   }
 
   #done(words) {
