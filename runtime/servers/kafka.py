@@ -40,6 +40,8 @@ JVM_FLAGS = (
     "-Djava.awt.headless=true",
     "--sun-misc-unsafe-memory-access=allow",
 )
+# Of a broker that lives for minutes: a fifth of a core would go into optimising what soon ends.
+BRIEF_JVM_FLAGS = ("-XX:TieredStopAtLevel=1",)
 
 
 class EmbeddedKafka:
@@ -86,7 +88,7 @@ class EmbeddedKafka:
         folder = self._folder.path
         port = self._port or free_port()
         controller_port = free_port()
-        java = _java(jars, folder / "log4j2.properties")
+        java = _java(jars, folder / "log4j2.properties", is_brief=self._data is None)
         (folder / "log4j2.properties").write_text(log4j2_properties(folder / "server.log"))
         topics = folder / "topics"
         if not topics.exists():
@@ -120,9 +122,10 @@ class EmbeddedKafka:
             self._folder.close()
 
 
-def _java(jars: list[Path], log4j2: Path) -> list[str]:
+def _java(jars: list[Path], log4j2: Path, *, is_brief: bool) -> list[str]:
     class_path = os.pathsep.join(str(jar) for jar in jars)
-    return [str(JAVA), *JVM_FLAGS, f"-Dlog4j2.configurationFile={log4j2}", "-cp", class_path]
+    flags = JVM_FLAGS + (BRIEF_JVM_FLAGS if is_brief else ())
+    return [str(JAVA), *flags, f"-Dlog4j2.configurationFile={log4j2}", "-cp", class_path]
 
 
 async def _format(java: list[str], folder: Path, topics: Path, *, within_s: float) -> None:
@@ -134,9 +137,8 @@ async def _format(java: list[str], folder: Path, topics: Path, *, within_s: floa
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     named = f"--cluster-id={cluster_id}"  # one word: an id may begin with a dash
     tool = ["kafka.tools.StorageTool", "format", named, "--config", str(properties)]
-    quick = ["-XX:TieredStopAtLevel=1"]  # a second's work: not worth optimising
     process = await ServerProcess.start(
-        "Kafka's storage tool", [*java, *quick, *tool], folder / "kafka.log"
+        "Kafka's storage tool", [*java, *BRIEF_JVM_FLAGS, *tool], folder / "kafka.log"
     )
     await process.completes(within_s=within_s)
     half_made.rename(topics)

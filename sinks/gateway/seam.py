@@ -156,9 +156,9 @@ class Seam:
         there = await self._warehouse.coverage(series, interval)
         kept = self._hub.history.series.get(key)
         first_ms = next(iter(kept.candles), None) if kept is not None else None
-        end_ms = max(there.stored_until_ms, first_ms or 0) or None
-        if first_ms is None and self._hub.is_late(interval):
-            end_ms = None
+        end_ms = there.stored_until_ms or None
+        if self._hub.is_late(interval):
+            end_ms = None if first_ms is None else max(there.stored_until_ms, first_ms)
         asked = CandlesAsked(series, interval, None, end_ms, limit)
         return await self._warehouse.kline_rows(asked, there)
 
