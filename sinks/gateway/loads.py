@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from sinks.gateway.candles import Candle
-from sinks.gateway.history import Series, last, merged
+from sinks.gateway.history import Series, is_chain, last, merged
 from sinks.gateway.protocol import Wanted
 
 KEPT_MAX = 10_000  # candles that left memory while the history was read
@@ -44,22 +44,34 @@ class Load:
         self.is_lossy |= self.lacks(stored)
         older = _published(stored, memory)
         every = merged(older, self._kept.values(), memory)
-        return last(reversed(every), self.wanted.initial_candles)
+        found = last(reversed(every), self.wanted.initial_candles)
+        if self.series is not None and self.series.is_late:
+            # Before it was made nobody told its windows but those that a late trade had changed:
+            # the warehouse takes what lies between them for empty.
+            self.is_lossy |= not is_chain(self.series.key, found)
+        return found
 
     def lacks(self, stored: Iterable[Candle]) -> bool:
-        """Say whether a window is open in the warehouse that is over in memory, and only there.
+        """Say whether windows may be missing that neither will tell: the interval was not made.
 
-        The warehouse lacks its last trades yet, and nobody will tell it: its interval was not made.
+        The warehouse lacks its last trades yet where one is still open in it that is over in
+        memory, or where its newest and memory's oldest do not follow each other.
         """
         memory = self.series.candles if self.series is not None else {}
         newest = next(reversed(memory), 0)
-        return any(
-            not candle.closed
-            and candle.timestamp < newest
-            and candle.timestamp not in memory
-            and candle.timestamp not in self._kept
-            for candle in stored
-        )
+        before: Candle | None = None
+        for candle in stored:
+            at = candle.timestamp
+            if at in memory or at in self._kept or at >= newest:
+                continue
+            if not candle.closed:
+                return True
+            before = candle if before is None or at > before.timestamp else before
+        if self.series is None or not self.series.is_late or before is None:
+            return False
+        told = [candle for at, candle in (self._kept | memory).items() if at > before.timestamp]
+        first = min(told, key=lambda candle: candle.timestamp, default=before)
+        return first is not before and not is_chain(self.series.key, (before, first))
 
     def _keep(self, candle: Candle) -> None:
         known = self._kept.get(candle.timestamp)
