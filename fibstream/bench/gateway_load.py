@@ -89,11 +89,6 @@ class Tape:
         self.rev = 0
         self._minute = 28_000_000
 
-    @property
-    def rows_per_record(self) -> float:
-        """Return the mean over all symbols."""
-        return sum(self.rows_of.values()) / len(self.rows_of)
-
     def next(self, now_us: int, *, closed: bool = False) -> Made:
         """Return the next symbol's record."""
         name = self._names[self.rev % len(self._names)]

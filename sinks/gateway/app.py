@@ -193,8 +193,7 @@ async def _all(*work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        await _cancelled(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -211,7 +210,7 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, object]) -> Non
             raise result
 
 
-async def _cancelled(tasks: Iterable[asyncio.Future[object]]) -> None:
+async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel until all have ended.
 
     ``asyncio.wait_for``, by which aiokafka waits for answers, loses a cancellation that comes

@@ -22,6 +22,7 @@ from sinks import topics
 from sinks.gateway import candles, metrics
 from sinks.gateway.hub import Hub
 from sinks.gateway.last import LastTrades
+from sinks.gateway.refusals import refuse
 
 logger = structlog.get_logger(__name__)
 
@@ -170,11 +171,4 @@ class Feed:
                 record = candles.read(message.value, message.partition, offset)
                 self._hub.accept(record, now_ms)
         except Poison as e:
-            metrics.REFUSED.labels(topic).inc()
-            logger.warning(
-                "record_refused",
-                topic=topic,
-                partition=message.partition,
-                offset=message.offset,
-                reason=e.reason,
-            )
+            refuse(topic, message, e)

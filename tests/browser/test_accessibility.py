@@ -6,14 +6,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from schemas.streams import StreamKey
-from tests.support.browsing import CHROMIUM
+from tests.support.browsing import MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 FIND = """async () => (await axe.run()).violations
   .filter(({ impact }) => impact === 'serious' || impact === 'critical')

@@ -7,14 +7,9 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browsing import CHROMIUM
+from tests.support.browsing import MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 OPENS_WITHIN_MS = 2_000
 OPENS_BUSY_WITHIN_MS = 6_000  # while others have the processors
 LONG_TASK_MS = 50

@@ -2,17 +2,11 @@
 
 import re
 
-import pytest
 from playwright.async_api import expect
 
-from tests.support.browsing import CHROMIUM
+from tests.support.browsing import MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 
 
 async def test_a_chart_chosen_while_the_gateway_is_away_has_all_its_candles(stage, look):

@@ -10,14 +10,9 @@ from pydantic import SecretStr
 
 from schemas.streams import StreamKey
 from sinks.gateway.security.keys import generate, hash_text
-from tests.support.browsing import CHROMIUM
+from tests.support.browsing import MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 _, ADMIN = generate()
 BOOKS = StreamKey("binance", "linear", "ETHUSDT", "books", "ws")
 KEYS = {"gateway_admin_key_hash": hash_text(ADMIN), "gateway_jwt_keys": SecretStr("k1:" + "s" * 32)}

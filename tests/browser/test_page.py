@@ -10,14 +10,9 @@ import pytest
 from playwright.async_api import expect
 
 from schemas.intervals import PRESETS, BadInterval, parse_interval
-from tests.support.browsing import CHROMIUM
+from tests.support.browsing import MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 # Colours that are neither background nor grid nor text: candles, volume, marks.
 COUNT_COLOURED = """() => [...document.querySelectorAll('.chart canvas')].reduce((sum, canvas) => {
   if (!canvas.width) return sum;

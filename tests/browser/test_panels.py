@@ -10,14 +10,9 @@ from playwright.async_api import expect
 from schemas.klines import Gap, GapEnvelope, StreamGap, StreamGapEnvelope
 from schemas.stats import MarketStats, MarketStatsEnvelope
 from schemas.topics import GAPS, MARKET_STATS, symbol_key
-from tests.support.browsing import CHROMIUM, encode, now_ms
+from tests.support.browsing import MARKS, encode, now_ms
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.integration,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
-]
+pytestmark = MARKS
 
 
 async def test_the_book_is_a_ladder_with_its_spread_under_the_figures_of_the_day(stage, look):

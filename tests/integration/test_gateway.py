@@ -21,11 +21,13 @@ from runtime.settings import Settings
 from schemas.klines import Kline, KlineEnvelope
 from schemas.topics import KLINES, KLINES_LIVE, symbol_key
 from sinks.gateway import app, feed, hub
+from tests.support.gateways import raw_client, read_to_end
 from tests.support.told import fits
 
 pytestmark = pytest.mark.integration
 
 MINUTE = 60_000
+KLINES_WANTED = {"symbol": "BTCUSDT", "timeframes": ["1m"]}
 PARTITIONS = 3
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -216,7 +218,7 @@ async def test_a_client_that_stops_reading_is_disconnected_and_others_do_not_suf
 ):
     monkeypatch.setattr(hub.Outbox.__init__, "__defaults__", (200_000,))
     async with market.gateway(), market.client() as quick:
-        slow = await _raw_client(market, receive_bytes=4_096)
+        slow = await raw_client(market.settings.websocket_port, KLINES_WANTED)
         await subscribe(quick)
         minutes, step = 12_000, 250
         closed = []
@@ -226,7 +228,7 @@ async def test_a_client_that_stops_reading_is_disconnected_and_others_do_not_suf
             while len(closed) < first + step:
                 closed += [row["timestamp"] // MINUTE for row in (await receive(quick))["data"]]
         assert closed == list(range(minutes))
-        tail = await asyncio.to_thread(_read_to_end, slow)
+        tail = await asyncio.to_thread(read_to_end, slow)
         assert b"too slow" in tail
         assert (1_013).to_bytes(2, "big") in tail
         async with httpx.AsyncClient(base_url=f"http://{market.address}") as http:
@@ -240,33 +242,6 @@ async def _flood(market: Market, minutes: range) -> None:
         value = encode(KlineEnvelope("binance", "linear", [kline(minute, minute)], 1))
         await market.producer.send(topic, value, key)
     await market.producer.flush()
-
-
-async def _raw_client(market: Market, receive_bytes: int) -> socket.socket:
-    """A WebSocket client by hand, which subscribes and then reads nothing."""
-    peer = socket.socket()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    peer.settimeout(20)
-    await asyncio.to_thread(peer.connect, ("127.0.0.1", market.settings.websocket_port))
-    peer.sendall(
-        b"GET /?stats=false HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    assert b"101" in await asyncio.to_thread(peer.recv, 1_024)
-    item = {"symbol": "BTCUSDT", "timeframes": ["1m"]}
-    text = json.dumps({"action": "subscribe", "subscriptions": [item]}).encode()
-    peer.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)  # a mask of zeros
-    assert b"subscribed" in await asyncio.to_thread(peer.recv, 1_024)
-    return peer
-
-
-def _read_to_end(peer: socket.socket) -> bytes:
-    tail = b""
-    with peer:
-        while chunk := peer.recv(65_536):
-            tail = (tail + chunk)[-200:]
-    return tail
 
 
 async def test_a_flood_of_messages_is_slowed_down_not_answered_faster(market):
@@ -324,7 +299,7 @@ async def test_bad_settings_are_named(market, monkeypatch, change, setting):
 
 async def test_stopping_does_not_wait_for_a_client_that_does_not_read(market):
     async with market.gateway():
-        slow = await _raw_client(market, receive_bytes=4_096)
+        slow = await raw_client(market.settings.websocket_port, KLINES_WANTED)
         await _flood(market, range(3_000))
         stopped_s = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - stopped_s < 10

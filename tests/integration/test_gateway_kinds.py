@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -31,6 +30,7 @@ from sinks.gateway import metrics
 from sinks.gateway.kinds import feed, past
 from sinks.gateway.kinds.rows import TOPICS
 from sinks.gateway.outbox import Outbox
+from tests.support.gateways import raw_client, read_to_end
 from tests.support.streaming import World
 from tests.support.told import fits, heard
 
@@ -321,7 +321,8 @@ async def test_a_slow_reader_of_trades_is_closed_and_others_do_not_notice(world,
     async with world.gateway() as http, client_of(http) as quick:
         await quick.ask("trades")
         await quick.hear()
-        slow = await _reads_nothing(port_of(http))
+        wanted = {"symbol": "BTCUSDT", "data_type": "trades"}
+        slow = await raw_client(port_of(http), wanted, "/ws/stream")
         tail, step, count = None, 2_500, 75_000
         for first in range(1, count, step):
             ids = range(first, first + step)
@@ -329,38 +330,11 @@ async def test_a_slow_reader_of_trades_is_closed_and_others_do_not_notice(world,
             assert [row["id"] for row in await quick.rows(step)] == [str(n) for n in ids]
             is_alone = (await http.get("/health/ready")).json()["clients"] == 1
             if is_alone and tail is None:
-                tail = asyncio.create_task(asyncio.to_thread(_read_to_end, slow))
+                tail = asyncio.create_task(asyncio.to_thread(read_to_end, slow))
         told = await tail
         assert b"too slow" in told
         assert (1_013).to_bytes(2, "big") in told
         assert await quick.ask("trades", action="unsubscribe")
-
-
-async def _reads_nothing(port: int) -> socket.socket:
-    """Return a WebSocket client by hand, which subscribes to trades and then reads nothing."""
-    peer = socket.socket()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    peer.settimeout(20)
-    await asyncio.to_thread(peer.connect, ("127.0.0.1", port))
-    peer.sendall(
-        b"GET /ws/stream?stats=false HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    assert b"101" in await asyncio.to_thread(peer.recv, 1_024)
-    item = {"symbol": "BTCUSDT", "data_type": "trades"}
-    text = json.dumps({"action": "subscribe", "subscriptions": [item]}).encode()
-    peer.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)  # a mask of zeros
-    assert b"subscribed" in await asyncio.to_thread(peer.recv, 1_024)
-    return peer
-
-
-def _read_to_end(peer: socket.socket) -> bytes:
-    tail = b""
-    with peer:
-        while chunk := peer.recv(65_536):
-            tail = (tail + chunk)[-200:]
-    return tail
 
 
 @pytest.mark.timeout(300)  # it starts two brokers

@@ -9,6 +9,7 @@ from itertools import count
 
 import httpx
 import msgspec
+import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import Browser, expect
 
@@ -45,6 +46,13 @@ CHROMIUM = next(
     ),
     None,
 )
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.integration,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: `apt-get install chromium`"),
+]
+"""Of every file with tests of the page."""
 ARGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -53,7 +61,11 @@ TOPICS = (
     KLINES, KLINES_LIVE, TRADES, BOOK_SNAPSHOTS, MARKET_STATS, GAPS, CONTROL, STREAMS, INSTRUMENTS,
 )  # fmt: skip
 MARKET = ("binance", "linear", "BTCUSDT")
-NETWORK = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+# What a browser says of a gateway that is away, or that takes longer than the page waits.
+NETWORK = (
+    "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE",
+    "closed before the connection is established",
+)  # fmt: skip
 encode = msgspec.json.Encoder(decimal_format="number").encode
 PAST = ("68050.20", "67960.30")
 
@@ -210,4 +222,4 @@ async def opened(browser: Browser, stage: Stage, address: str = "", **context):
     yield page
     await own.close()
     found = [each for each in complaints if not any(word in each for word in allowed)]
-    assert found == []
+    assert not found, found

@@ -21,6 +21,7 @@ from sinks.gateway.kinds.kinds import Kinds
 from sinks.gateway.kinds.past import Offsets, read_older
 from sinks.gateway.kinds.rows import TOPICS
 from sinks.gateway.protocol import KINDS, Kind
+from sinks.gateway.refusals import refuse
 
 logger = structlog.get_logger(__name__)
 
@@ -169,13 +170,5 @@ class KindFeed:
         try:
             return self._kinds.take(kind, message.value)
         except Poison as e:
-            topic = TOPICS[kind].name
-            metrics.REFUSED.labels(topic).inc()
-            logger.warning(
-                "record_refused",
-                topic=topic,
-                partition=message.partition,
-                offset=message.offset,
-                reason=e.reason,
-            )
+            refuse(TOPICS[kind].name, message, e)
             return 0
