@@ -10,7 +10,7 @@ import shutil
 import sys
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -20,6 +20,7 @@ from runtime.child import ChildSpec, Facts
 from runtime.errors import PipelineError
 from runtime.kafka import answers
 from runtime.ports import check_port, free_port
+from runtime.servers.aot import aot_flags
 from runtime.servers.broker_config import log4j2_properties, server_properties
 from runtime.servers.folder import MIN_FREE_MB, ServerFolder
 from runtime.servers.foreground import keep
@@ -32,6 +33,7 @@ logger = structlog.get_logger(__name__)
 HEAP_MB = 1_024
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 12.0
+TRAINED_WITHIN_S = 120.0  # the JVM writes its cache as it ends
 # The serial collector and a quiet JVM: 0.6 s faster to start than the default, 2 cores enough.
 JVM_FLAGS = (
     "-XX:+UseSerialGC",
@@ -48,7 +50,8 @@ class EmbeddedKafka:
     """One broker; ``data`` None keeps nothing. Port 0 is any free port.
 
     ``doors`` are further ports, each with the one that its clients are told (of a proxy). A JVM
-    that has to share its cores may need a longer ``start_within_s``.
+    that has to share its cores may need a longer ``start_within_s``; ``training_flags`` let it
+    write its cache as it ends (see ``aot``).
     """
 
     def __init__(
@@ -60,10 +63,12 @@ class EmbeddedKafka:
         min_free_mb: int = MIN_FREE_MB,
         doors: Mapping[int, int] | None = None,
         start_within_s: float = START_WITHIN_S,
+        training_flags: Sequence[str] = (),
     ) -> None:
         self._data = data
         self._doors = doors
         self._start_within_s = start_within_s
+        self._training_flags = training_flags
         self._port = port
         self._heap_mb = heap_mb
         self._min_free_mb = min_free_mb
@@ -88,7 +93,9 @@ class EmbeddedKafka:
         folder = self._folder.path
         port = self._port or free_port()
         controller_port = free_port()
-        java = _java(jars, folder / "log4j2.properties", is_brief=self._data is None)
+        flags = list(JVM_FLAGS) if self._data else [*JVM_FLAGS, *BRIEF_JVM_FLAGS]
+        flags += () if self._training_flags else await aot_flags(jars, _train)
+        java = _java(jars, folder / "log4j2.properties", flags)
         (folder / "log4j2.properties").write_text(log4j2_properties(folder / "server.log"))
         topics = folder / "topics"
         if not topics.exists():
@@ -100,9 +107,8 @@ class EmbeddedKafka:
             )
         )
         heap = (f"-Xmx{self._heap_mb}m", f"-Xms{min(self._heap_mb, 256)}m")
-        self._server = await ServerProcess.start(
-            "Kafka", [*java, *heap, "kafka.Kafka", str(properties)], folder / "kafka.log"
-        )
+        argv = [*java, *heap, *self._training_flags, "kafka.Kafka", str(properties)]
+        self._server = await ServerProcess.start("Kafka", argv, folder / "kafka.log")
         bootstrap = f"127.0.0.1:{port}"
         await self._server.answers(lambda: answers(bootstrap), within_s=self._start_within_s)
         logger.info("kafka_ready", bootstrap=bootstrap, folder=str(folder), pid=self.pid)
@@ -117,14 +123,22 @@ class EmbeddedKafka:
     async def stop(self) -> None:
         """Stop the broker cleanly; it is killed if that takes too long."""
         if self._server is not None:
-            await self._server.stop(STOP_WITHIN_S)
+            await self._server.stop(TRAINED_WITHIN_S if self._training_flags else STOP_WITHIN_S)
         if self._folder is not None:
             self._folder.close()
 
 
-def _java(jars: list[Path], log4j2: Path, *, is_brief: bool) -> list[str]:
+async def _train(flag: str) -> None:
+    """Run a broker from start to end with a JVM flag more; raise PipelineError."""
+    kafka = EmbeddedKafka(None, training_flags=[flag])
+    try:
+        await kafka.start()
+    finally:
+        await kafka.stop()
+
+
+def _java(jars: list[Path], log4j2: Path, flags: Sequence[str]) -> list[str]:
     class_path = os.pathsep.join(str(jar) for jar in jars)
-    flags = JVM_FLAGS + (BRIEF_JVM_FLAGS if is_brief else ())
     return [str(JAVA), *flags, f"-Dlog4j2.configurationFile={log4j2}", "-cp", class_path]
 
 

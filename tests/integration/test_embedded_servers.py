@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from jgo.config import GlobalSettings
 
 from runtime.errors import Misconfigured, Retriable
 from runtime.kafka import (
@@ -138,8 +139,6 @@ def link_or_copy(source, target):
 
 
 async def test_a_truncated_jar_is_thrown_away_and_fetched_again(tmp_path, monkeypatch):
-    from jgo.config import GlobalSettings
-
     from runtime.servers import jars
 
     good = jars.kafka_jars()
@@ -165,6 +164,28 @@ async def test_a_truncated_jar_is_thrown_away_and_fetched_again(tmp_path, monkey
     repaired = jars.kafka_jars()
     assert [jar.name for jar in repaired] == [jar.name for jar in good]
     assert next(jar for jar in repaired if jar.name == stored.name).read_bytes() == content
+
+
+def being_prepared() -> bool:
+    return any(Path(GlobalSettings.load().cache_dir).glob("fibstream-kafka-*.new"))
+
+
+def mapped_files(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+async def test_a_broker_starts_from_the_cache_of_its_classes():
+    kafka = EmbeddedKafka(None, heap_mb=256)
+    again = EmbeddedKafka(None, heap_mb=256)
+    try:
+        await kafka.start()  # which makes the cache, where there is none, if nobody else does
+        while being_prepared():  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.2)
+        await again.start()
+        assert "fibstream-kafka-" in mapped_files(again.pid)
+    finally:
+        await kafka.stop()
+        await again.stop()
 
 
 async def test_topics_are_made_once_and_never_changed(kafka_bootstrap, topic_prefix):
