@@ -24,8 +24,9 @@ from schemas.topics import Topic
 logger = structlog.get_logger(__name__)
 
 LAGGING_PULSE_S = 0.02
+LAGGING_MS_MIN = 100  # of the record read last: far behind, fewer and larger outputs go faster
 PULSE_S_MAX = 0.01
-PULSE_S_MIN = 0.002
+PULSE_S_MIN = 0.004
 BEAT_LATE_S = 0.1  # what is folded meanwhile is put together in one go
 CLOCK_S_MIN = 0.005  # candles close by the clock this punctually, if the pulse is as fast
 WATCH_S = 0.1
@@ -59,6 +60,7 @@ class Worker:
         self._generation = -1
         self._applied = asyncio.Event()
         self._beaten_s = 0.0  # when was last published
+        self._read_to_ms = 0  # the time of the record applied last
         self._ends: Mapping[TP, Any] = {}
         self._watchdog = Watchdog(time.monotonic())
 
@@ -150,8 +152,9 @@ class Worker:
         """Return the folds that read a topic."""
         return [fold for fold in self.checkpoint.folds if topic in fold.reads]
 
-    def notice(self) -> None:
-        """Take note that records were applied: what they make due leaves soon."""
+    def notice(self, timestamp_ms: int) -> None:
+        """Take note that records up to this time were applied: what they make due leaves soon."""
+        self._read_to_ms = timestamp_ms
         self._applied.set()
 
     async def give_way(self) -> None:
@@ -250,7 +253,7 @@ class Worker:
             os._exit(EXIT_LOST)
 
     async def _beat(self) -> bool:
-        """Publish; say whether records wait to be read."""
+        """Publish; say whether records wait to be read for long."""
         self._beaten_s = time.monotonic()
         now_ms, lags = _now_ms(), self._lags()
         heard = self._heard(lags, now_ms)
@@ -261,7 +264,7 @@ class Worker:
         for fold in self.checkpoint.folds:
             fold.tick(clock_ms, caught_up[fold.name])
         await self.checkpoint.send(now_ms, caught_up)
-        return max(lags.values(), default=0) > 0
+        return now_ms - self._read_to_ms > LAGGING_MS_MIN and max(lags.values(), default=0) > 0
 
     def _heard(self, lags: Mapping[TP, int], now_ms: int) -> dict[TP, int]:
         """Return the partitions that are read to their end, and when the broker last said so."""

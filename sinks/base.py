@@ -50,12 +50,14 @@ class Batch:
 class BatchLimits:
     """A batch is written when one of these is reached; ``linger_ms`` counts from its first record.
 
-    ``linger_ms`` 0 writes whatever one fetch brought.
+    ``linger_ms`` 0 writes whatever one fetch brought. What was written is committed no more often
+    than ``commit_ms`` says: after a crash so much comes once more.
     """
 
     records_max: int
     bytes_max: int
     linger_ms: int
+    commit_ms: int = 0
 
 
 class Sink(Protocol):

@@ -65,6 +65,8 @@ class KafkaLog:
             bootstrap_servers=settings.kafka_bootstrap, **producer_options()
         )
         self._committed: dict[TopicPartition, int] = {}
+        self._done: dict[TopicPartition, int] = {}  # and not committed yet
+        self._commit_at_s = 0.0
         self._lag_shown_s = 0.0
 
     async def open(self) -> None:
@@ -78,6 +80,7 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Leave the group at once, so that others need not wait for a timeout."""
+        await self._commit_while_quiet()
         await close_consumer(self._consumer)
         await self._producer.stop()
 
@@ -92,6 +95,7 @@ class KafkaLog:
             polled = await self._consumer.getmany(timeout_ms=wait_ms, max_records=room_records)
             if not next_offsets:
                 if not polled:
+                    await self._commit_while_quiet()
                     await self._show_lag()
                     return None
                 deadline_s = time.monotonic() + limits.linger_ms / 1_000
@@ -108,26 +112,38 @@ class KafkaLog:
         return Batch(records, next_offsets)
 
     async def commit(self, batch: Batch) -> None:
+        """Take note that a batch is done; commit if it is time."""
+        for (topic, partition), offset in batch.next_offsets.items():
+            self._done[TopicPartition(self._prefix + topic, partition)] = offset
+        if time.monotonic() >= self._commit_at_s:
+            await self._commit()
+        self._count(batch)
+        await self._show_lag()
+
+    async def _commit(self) -> None:
         """Commit what still is ours; partitions lost meanwhile are another's to repeat."""
         mine = self._consumer.assignment()
-        offsets = {
-            tp: offset
-            for (topic, partition), offset in batch.next_offsets.items()
-            if (tp := TopicPartition(self._prefix + topic, partition)) in mine
-        }
+        offsets = {tp: offset for tp, offset in self._done.items() if tp in mine}
         try:
             if offsets:
                 await self._consumer.commit(offsets)
+                self._committed.update(offsets)
         except (kafka_errors.CommitFailedError, kafka_errors.IllegalStateError) as e:
             # The group moved on between the line above and the broker: the records are stored,
             # will be delivered again, and storing twice looks like storing once.
-            logger.warning("commit_outrun", sink=self._name, batch=batch.token, reason=str(e))
-            return
+            logger.warning("commit_outrun", sink=self._name, ends=offsets, reason=str(e))
         except kafka_errors.KafkaError as e:
             raise _sorted(e) from e
-        self._committed.update(offsets)
-        self._count(batch)
-        await self._show_lag()
+        self._done.clear()
+        self._commit_at_s = time.monotonic() + self._sink.limits.commit_ms / 1_000
+
+    async def _commit_while_quiet(self) -> None:
+        """Commit what waits for it; a broker that does not answer gets it repeated later."""
+        if not self._done:
+            return
+        with suppress(Retriable, kafka_errors.KafkaError, TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._commit()
 
     async def set_aside(self, refused: Sequence[Refused]) -> None:
         """Write the refused records to the dead letters and wait until they are durable."""
@@ -159,6 +175,7 @@ class KafkaLog:
             with suppress(KeyError):
                 metrics.LAG.remove(self._name, self._topics[tp.topic], str(tp.partition))
         self._committed.clear()
+        self._done.clear()
 
     def _letter(self, each: Refused) -> DeadLetter:
         r = each.record

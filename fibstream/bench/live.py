@@ -33,12 +33,17 @@ SETTLE_S = 1.0  # what was sent before the end arrives meanwhile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to run, and for how long; half of the symbols trade on each of two markets."""
+    """What to run, and for how long; half of the symbols trade on each of two markets.
+
+    Warm is what has run for longer than the JVM's compiler takes. One worker needs few partitions:
+    each costs the broker something with every record.
+    """
 
     trades_per_s: float = 5_000.0
     symbols: int = 200
     run_for_s: float = 20.0
-    warm_s: float = 15.0
+    warm_s: float = 45.0
+    partitions: int = 4
     throttle_ms: int = 0
     timeframes: Sequence[str] = ("1m",)
 
@@ -89,15 +94,14 @@ async def live_run(settings: Settings, load: Load) -> AsyncIterator[Run]:
                 "exchange_load_all_symbols": True,
                 "live_update_interval_ms": load.throttle_ms,
                 "kafka_bootstrap": "",
+                "kafka_partitions": load.partitions,
                 "redis_host": "",
                 "clickhouse_url": "",
                 "websocket_port": 0,
                 "log_level": "WARNING",
             }
         )
-        plan = Plan(
-            settings=settings, exchanges=("binance",), simulator=simulated, is_ephemeral=True
-        )
+        plan = Plan(settings=settings, exchanges=("binance",), simulator=simulated)
         async with machine(plan) as running:
             yield await _run(running, load)
 

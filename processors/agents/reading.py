@@ -66,7 +66,7 @@ async def _take(event: Any, topic: Topic, folds: Sequence[Fold], worker: Worker)
         _apply(record, topic, tp, folds, worker)
     checkpoint.applied(event, len(records))
     metrics.records.inc(len(records))
-    worker.notice()
+    worker.notice(records[-1].timestamp_ms)
     await worker.save_if_full()
 
 

@@ -34,10 +34,8 @@ PAST_RECORDS_PER_PARTITION = {
 }
 POLL_RECORDS_MAX = 1_000  # a few milliseconds of work, then clients get their turn
 POLL_MS = 1_000
-# One fetch waits for all partitions of a broker: keep that wait short. But each costs a millisecond
-# of this process whatever it brings, so under load it waits for so many bytes.
+# One fetch waits for all partitions of a broker, and a seek for the fetch: keep that wait short.
 FETCH_WAIT_MS = 10
-FETCH_BYTES_MIN = 32 << 10
 TOPICS_WITHIN_S = 30.0
 TOPICS_INTERVAL_S = 0.25
 SILENT_AFTER_MS = 10_000
@@ -75,7 +73,6 @@ class Feed:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # where retention outran us, go on with what is left
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            fetch_min_bytes=FETCH_BYTES_MIN,
         )
         await self._consumer.start()
         use_fetch_sessions(self._consumer)

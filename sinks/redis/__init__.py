@@ -37,11 +37,11 @@ History = Callable[[Topic], AsyncIterator[list[Record]]]
 
 
 class RedisSink:
-    """Writes what a batch changes in one pipeline, and at once: readers wait for prices."""
+    """Writes what a batch changes in one pipeline, and soon: readers wait for prices."""
 
     name = "redis"
     topics: Sequence[Topic] = (KLINES, PRICES)
-    limits = BatchLimits(records_max=2_000, bytes_max=8 << 20, linger_ms=0)
+    limits = BatchLimits(records_max=2_000, bytes_max=8 << 20, linger_ms=40, commit_ms=500)
 
     def __init__(self, settings: Settings, *, history: History | None = None) -> None:
         if not settings.redis_host:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime.errors import Misconfigured, Poison, Retriable
+from runtime.fetch_session import use_fetch_sessions
 from runtime.kafka import admin, close_consumer
 from runtime.settings import Settings
 from sinks import topics
@@ -35,7 +36,6 @@ LINGER_S = 30.0
 POLL_MS = 500
 POLL_RECORDS_MAX = 200  # a few milliseconds of work, then clients get their turn
 FETCH_WAIT_MS = 20
-FETCH_BYTES_MIN = 16 << 10
 PAUSE_S = 1.0  # before reading begins anew
 MISCONFIGURED_PAUSE_S = 10.0  # until somebody may have changed what is wrong
 
@@ -75,6 +75,7 @@ class KindFeed:
         consumer = self._consumer()
         try:
             await consumer.start()
+            use_fetch_sessions(consumer)
             await self._read(kind, consumer)
         finally:
             self._stop(kind)
@@ -91,7 +92,6 @@ class KindFeed:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # where retention outran us, go on with what is left
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            fetch_min_bytes=FETCH_BYTES_MIN,
         )
 
     async def _read(self, kind: Kind, consumer: Any) -> None:
