@@ -7,7 +7,9 @@ reading goes on; Faust's committed offset may lag, or run ahead over a hole.
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
@@ -16,7 +18,7 @@ from faust.types import TP
 from processors import metrics
 from processors.changelog import fold_prefix, position_key
 from processors.fencing import FencedStore, Token
-from processors.fold import Fold, Output
+from processors.fold import Fold, Output, Partitions
 from processors.outbox import Headers, Outbox
 from processors.upkeep import Upkeep
 from runtime.kafka import partition_for
@@ -40,6 +42,14 @@ class Names(NamedTuple):
     partitions: int
 
 
+@dataclass(slots=True)
+class Applied:
+    """What the folds hold of a partition and its changelog does not."""
+
+    events: list[Any] = field(default_factory=list)  # not yet acked
+    records: int = 0
+
+
 class Checkpoint:
     """What a worker has read but not yet made durable, and how it becomes durable."""
 
@@ -53,9 +63,8 @@ class Checkpoint:
     ) -> None:
         self.folds = folds
         self.next_offset: dict[TP, int] = {}  # of each owned partition, where reading goes on
-        self.unsaved = 0  # records
         self.tenure = 0  # counts rebalances: what began before one must not be finished after it
-        self._events: list[Any] = []  # applied, not yet acked
+        self._applied: defaultdict[int, Applied] = defaultdict(Applied)  # by partition
         self._outputs = outputs
         self._states = states  # apart: while states wait for outputs, newer outputs leave
         self._store = store
@@ -69,8 +78,14 @@ class Checkpoint:
 
     def applied(self, event: Any, records: int) -> None:
         """Take an event whose records the folds hold; it is acked when they are durable."""
-        self._events.append(event)
-        self.unsaved += records
+        applied = self._applied[event.message.tp.partition]
+        applied.events.append(event)
+        applied.records += records
+
+    @property
+    def unsaved(self) -> int:
+        """How many records were read and are not durable yet."""
+        return sum(applied.records for applied in self._applied.values())
 
     def put(self, outputs: Iterable[Output]) -> None:
         """Gather outputs for the next send."""
@@ -117,8 +132,14 @@ class Checkpoint:
         self.next_offset.update(positions)
         return True
 
-    async def save(self, now_ms: int, caught_up: CaughtUp, check_fit: Callable[[], None]) -> None:
-        """Make everything read so far durable and ack it.
+    async def save(
+        self,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        partitions: Partitions = None,
+    ) -> None:
+        """Make everything read so far of some partitions durable and ack it.
 
         ``check_fit`` raises when this worker has no right to write. It is asked at the last moment.
         """
@@ -126,9 +147,9 @@ class Checkpoint:
             # Outputs, states, positions and events are taken in one step, before the first await.
             tenure, now_s = self.tenure, time.monotonic()
             self._put_due(now_ms, caught_up)
-            positions = dict(self.next_offset)
-            records = self._changed(positions, now_s)
-            events, self._events, self.unsaved = self._events, [], 0
+            positions = self._positions(partitions)
+            records = self._changed(positions, now_s, partitions)
+            saved = self._take_applied(partitions)
             try:
                 await self._outputs.send()
                 await self._outputs.arrived()
@@ -138,12 +159,13 @@ class Checkpoint:
             except Exception:  # whatever it was, the next process replays it
                 logger.exception("checkpoint_failed")
                 os._exit(EXIT_LOST)
-            for event in events:
-                event.ack()
+            for applied in saved:
+                for event in applied.events:
+                    event.ack()
             metrics.checkpoints.inc()
             if tenure == self.tenure:
                 self._remember(records, now_s)
-                self._written = positions
+                self._written.update(positions)
 
     def forget(self) -> None:
         """Drop everything: the partitions belong to somebody else until they are restored."""
@@ -152,8 +174,7 @@ class Checkpoint:
             for fold in self.folds:
                 fold.drop(partition)
         self.next_offset.clear()
-        self._events.clear()
-        self.unsaved = 0
+        self._applied.clear()
         self._upkeep.begin((), 0.0)
         self._outputs.discard()
         self._states.discard()
@@ -162,12 +183,23 @@ class Checkpoint:
         for fold in self.folds:
             self.put(fold.outputs(now_ms, caught_up.get(fold.name, ())))
 
-    def _changed(self, positions: Mapping[TP, int], now_s: float) -> list[Record]:
+    def _take_applied(self, partitions: Partitions) -> list[Applied]:
+        mine = [p for p in self._applied if partitions is None or p in partitions]
+        return [self._applied.pop(partition) for partition in mine]
+
+    def _positions(self, partitions: Partitions) -> dict[TP, int]:
+        if partitions is None:
+            return dict(self.next_offset)
+        return {tp: at for tp, at in self.next_offset.items() if tp.partition in partitions}
+
+    def _changed(
+        self, positions: Mapping[TP, int], now_s: float, partitions: Partitions = None
+    ) -> list[Record]:
         """Return what is to be written: states before the positions that they reach up to."""
         records = [
             (partition, prefix + key, value)
             for fold, prefix in self._prefixes
-            for partition, key, value in fold.take_dirty()
+            for partition, key, value in fold.take_dirty(partitions)
         ]
         due = self._upkeep.due(now_s)
         if due:

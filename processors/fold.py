@@ -6,9 +6,11 @@ durable (``processors.checkpoint``): outputs first, then states with positions, 
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.topics import Topic
+
+K = TypeVar("K")
 
 
 class Unreadable(ValueError):  # noqa: N818 - reads as the claim it makes
@@ -17,6 +19,10 @@ class Unreadable(ValueError):  # noqa: N818 - reads as the claim it makes
 
 class UnknownState(ValueError):  # noqa: N818 - reads as the claim it makes
     """A changelog record that another version of this program wrote."""
+
+
+Partitions = Collection[int] | None
+"""Of which partitions; None: of all."""
 
 
 class Output(NamedTuple):
@@ -52,7 +58,7 @@ class Fold(Protocol):
     def outputs(self, now_ms: int, caught_up: Collection[int]) -> Iterator[Output]:
         """Yield what is due; once it is exhausted only what is throttled waits."""
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of what has changed since, in the order of writing."""
 
     def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:
@@ -60,3 +66,14 @@ class Fold(Protocol):
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker owns now."""
+
+
+def taken(dirty: dict[K, int], partitions: Partitions) -> dict[K, int]:
+    """Take out of what changed, each with its partition, what is of some partitions."""
+    if partitions is None:
+        found = dict(dirty)
+    else:
+        found = {key: partition for key, partition in dirty.items() if partition in partitions}
+    for key in found:
+        del dirty[key]
+    return found

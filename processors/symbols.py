@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 from processors.changelog import is_slot
-from processors.fold import Output
+from processors.fold import Output, Partitions, taken
 from schemas.topics import Topic, symbol_key
 
 LAGGING_FACTOR = 8  # while catching up every state is stale anyway: publish fewer
@@ -59,7 +59,7 @@ class SymbolFold(Generic[S]):
         self._every_ms = every_ms
         self._markets: dict[Market, dict[str, S]] = {}
         self._fresh: dict[S, None] = {}  # changed since it was published
-        self._dirty: dict[S, None] = {}  # changed since the last checkpoint
+        self._dirty: dict[S, int] = {}  # changed since the last checkpoint, with the partition
 
     def tick(self, now_ms: int, caught_up: Collection[int]) -> None:
         """Nothing here is the clock's."""
@@ -78,12 +78,11 @@ class SymbolFold(Generic[S]):
             state.sent_ms = now_ms
             yield Output(self.writes[0], state.key, state.value())
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of what changed since the last call."""
-        dirty, self._dirty = self._dirty, {}
         return [
-            (state.market.partition, key, value)
-            for state in dirty
+            (partition, key, value)
+            for state, partition in taken(self._dirty, partitions).items()
             for key, value in state.records()
         ]
 
@@ -110,7 +109,8 @@ class SymbolFold(Generic[S]):
 
     def _changed(self, state: S, offset: int, recv_ms: int) -> None:
         state.rev, state.recv_ms = offset, recv_ms
-        self._fresh[state] = self._dirty[state] = None
+        self._fresh[state] = None
+        self._dirty[state] = state.market.partition
 
     def _forget(self, state: S) -> None:
         self._fresh.pop(state, None)

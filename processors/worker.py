@@ -15,7 +15,7 @@ from processors.agents.measured import Measured
 from processors.changelog import position_key, states_by_fold
 from processors.checkpoint import EXIT_LOST, Checkpoint
 from processors.fencing import NOBODY, FencedStore, Token
-from processors.fold import Fold, UnknownState
+from processors.fold import Fold, Partitions, UnknownState
 from processors.watchdog import Unfit, Watchdog
 from runtime.errors import Misconfigured
 from runtime.settings import Settings
@@ -28,6 +28,7 @@ LAGGING_MS_MIN = 100  # of the record read last: far behind, fewer and larger ou
 PULSE_S_MAX = 0.01
 PULSE_S_MIN = 0.004
 BEAT_LATE_S = 0.1  # what is folded meanwhile is put together in one go
+SAVES_MAX = 8  # of a checkpoint interval: a state of all partitions at once holds up candles
 CLOCK_S_MIN = 0.005  # candles close by the clock this punctually, if the pulse is as fast
 WATCH_S = 0.1
 # Of a partition of which nothing was heard for longer nobody knows whether records wait there.
@@ -182,11 +183,11 @@ class Worker:
         if self.checkpoint.unsaved >= self._records_max:
             await self.save()
 
-    async def save(self) -> None:
+    async def save(self, partitions: Partitions = None) -> None:
         """Write a checkpoint."""
         now_ms = _now_ms()
         caught_up = self._caught_up(self._heard(self._lags(), now_ms))
-        await self.checkpoint.save(now_ms, caught_up, self._check_fit)
+        await self.checkpoint.save(now_ms, caught_up, self._check_fit, partitions)
 
     def _check_fit(self) -> None:
         """Raise when the group may have gone on without this worker."""
@@ -222,19 +223,29 @@ class Worker:
                 is_behind = await self._beat()
 
     async def keep(self) -> None:
-        """Save in time, and see to it that reading goes on."""
+        """Save each partition in time, some at once, and see to it that reading goes on."""
+        turn = 0
         while True:
-            await asyncio.sleep(self._every_s)
+            saves = min(SAVES_MAX, max(1, len(self._mine())))
+            await asyncio.sleep(self._every_s / saves)
             if not self.restored.is_set():
                 continue
-            lags = self._lags()
-            for tp, lag in lags.items():
-                metrics.lag.labels(self.topics[tp.topic].name, tp.partition).set(lag)
-            for fold in self.checkpoint.folds:
-                if isinstance(fold, Measured):
-                    fold.measure()
-            self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
-            await self.save()
+            turn = (turn + 1) % saves
+            if turn == 0:
+                self._measure()
+            await self.save(self._mine()[turn::saves])
+
+    def _mine(self) -> Sequence[int]:
+        return sorted({tp.partition for tp in self.checkpoint.next_offset})
+
+    def _measure(self) -> None:
+        lags = self._lags()
+        for tp, lag in lags.items():
+            metrics.lag.labels(self.topics[tp.topic].name, tp.partition).set(lag)
+        for fold in self.checkpoint.folds:
+            if isinstance(fold, Measured):
+                fold.measure()
+        self._watchdog.check_progress(self.checkpoint.next_offset, lags, time.monotonic())
 
     async def watch(self) -> None:
         """End the process when it must not go on."""

@@ -21,6 +21,7 @@ from processors.agents import reading
 from processors.changelog import is_position
 from processors.checkpoint import CaughtUp, Checkpoint, Record
 from processors.fencing import FencedStore
+from processors.fold import Partitions
 from processors.outbox import Outbox
 from processors.transport import records_of
 from processors.watchdog import Watchdog
@@ -30,7 +31,7 @@ from schemas.topics import KLINES
 RIPE_AFTER_S = 4.0  # since its first checkpoint: there are candles, and something to lose
 LATE_S = 10.0  # how long outputs of the last checkpoint are on their way
 
-Save = Callable[[Checkpoint, int, CaughtUp, Callable[[], None]], Awaitable[None]]
+Save = Callable[..., Awaitable[None]]
 
 
 class Death:
@@ -74,14 +75,18 @@ def order(death: Death) -> None:
     """States and positions first, outputs after."""
 
     async def save(
-        self: Checkpoint, now_ms: int, caught_up: CaughtUp, check_fit: Callable[[], None]
+        self: Checkpoint,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        *scope: Partitions,
     ) -> None:
         due = [output for fold in self.folds for output in fold.outputs(now_ms, ())]
         if death.is_due() and any(output.topic is KLINES for output in due):
             await self._write(self._changed(self.next_offset, 0.0), check_fit)
             death.come()
         self.put(due)
-        await saved(self, now_ms, caught_up, check_fit)
+        await saved(self, now_ms, caught_up, check_fit, *scope)
 
     saved = Checkpoint.save
     _replace(Checkpoint, save=save)
@@ -91,7 +96,11 @@ def awaiting(death: Death) -> None:
     """States are written while the outputs before them are still on their way."""
 
     async def hasty(
-        self: Checkpoint, now_ms: int, caught_up: CaughtUp, check_fit: Callable[[], None]
+        self: Checkpoint,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        *_: Partitions,
     ) -> None:
         self._put_due(now_ms, caught_up)
         leaving = asyncio.ensure_future(self._outputs.send())
@@ -107,23 +116,31 @@ def control(death: Death) -> None:
     saved = Checkpoint.save
 
     async def calm(
-        self: Checkpoint, now_ms: int, caught_up: CaughtUp, check_fit: Callable[[], None]
+        self: Checkpoint,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        *scope: Partitions,
     ) -> None:
         asyncio.get_running_loop().call_later(LATE_S / 10, death.come)
-        await saved(self, now_ms, caught_up, check_fit)
+        await saved(self, now_ms, caught_up, check_fit, *scope)
 
     _die_while_outputs_leave(death, calm)
 
 
 def _die_while_outputs_leave(death: Death, last: Save) -> None:
     async def save(
-        self: Checkpoint, now_ms: int, caught_up: CaughtUp, check_fit: Callable[[], None]
+        self: Checkpoint,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        *scope: Partitions,
     ) -> None:
         if death.is_due():
             self._outputs = SlowOutputs(self._outputs._producer)  # noqa: SLF001
-            await last(self, now_ms, caught_up, check_fit)
+            await last(self, now_ms, caught_up, check_fit, *scope)
         else:
-            await saved(self, now_ms, caught_up, check_fit)
+            await saved(self, now_ms, caught_up, check_fit, *scope)
 
     saved = Checkpoint.save
     _replace(Checkpoint, save=save)

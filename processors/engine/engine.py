@@ -17,7 +17,7 @@ from processors.engine.runs import parts_of
 from processors.engine.state import load, records
 from processors.engine.symbol import SymbolCandles
 from processors.engine.windows import CORRECTION_MS
-from processors.fold import Output, UnknownState
+from processors.fold import Output, Partitions, UnknownState, taken
 from schemas.bars import BarSize
 from schemas.intervals import MINUTE_MS, SECOND_MS, Interval, parse_interval
 from schemas.packed import Columns, Lists, lists_of
@@ -222,18 +222,16 @@ class Engine:
         count, self.trades = self.trades, 0
         return count
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of every symbol changed since the last call.
 
         They are to be written in this order, all of them before the next call.
         """
-        states = [
+        return [
             (partition, key, value)
-            for candles, partition in self._dirty.items()
+            for candles, partition in taken(self._dirty, partitions).items()
             for key, value in records(candles)
         ]
-        self._dirty.clear()
-        return states
 
     def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:
         """Take over a partition with the records of its symbols; raise UnknownState."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from processors.changelog import is_slot, slot_key, symbol_of
-from processors.fold import UnknownState, Unreadable
+from processors.fold import Partitions, UnknownState, Unreadable, taken
 from processors.stats.day import Day
 from processors.stats.hours import Minute, minute_of
 from processors.symbols import Market, SymbolFold
@@ -44,7 +44,7 @@ class Stats(SymbolFold[Day]):
     def __init__(self, every_ms: int = EVERY_MS) -> None:
         super().__init__(every_ms)
         self._newest: dict[Market, Newest] = {}
-        self._moved: dict[Market, None] = {}  # whose newest minute is not written yet
+        self._moved: dict[Market, int] = {}  # whose newest minute is not written yet
 
     def apply(self, topic: Topic, partition: int, offset: int, value: bytes) -> None:  # noqa: ARG002
         """Fold one record, whole or not at all; raise Unreadable."""
@@ -67,11 +67,10 @@ class Stats(SymbolFold[Day]):
         for day in changed:
             self._changed(day, offset, envelope.recv_ms)
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of what changed since the last call."""
-        records = super().take_dirty()
-        moved, self._moved = self._moved, {}
-        for market in moved:
+        records = super().take_dirty(partitions)
+        for market in taken(self._moved, partitions):
             newest = self._newest[market]
             key = slot_key(_NEWEST, newest.beside)
             records.append((market.partition, key, b"%d" % newest.end))
@@ -112,7 +111,7 @@ class Stats(SymbolFold[Day]):
         if end <= newest.end:
             return ()
         newest.end = end
-        self._moved[market] = None
+        self._moved[market] = market.partition
         return days
 
 

@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from processors.fold import Output
+from processors.fold import Output, Partitions, taken
 from processors.venue.official import Official
 from processors.venue.told import decode_venue_klines, frame_of, not_streamed
 from schemas.intervals import Interval
@@ -84,9 +84,9 @@ class VenueKlines:
                 told = PriceEnvelope(official.exchange, channel, [price], official.recv_ms)
                 yield Output(PRICES, official.key, _encode(told))
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of what changed since the last call."""
-        dirty, self._dirty = self._dirty, {}
+        dirty = taken(self._dirty, partitions)
         return [(partition, official.key, official.dump()) for official, partition in dirty.items()]
 
     def restore(self, partition: int, states: Mapping[bytes, bytes]) -> None:

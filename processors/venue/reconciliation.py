@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from processors.changelog import is_slot, symbol_of
-from processors.fold import Output, Unreadable
+from processors.fold import Output, Partitions, Unreadable, taken
 from processors.venue.flagged import FlaggedTrade, flagged_trades
 from processors.venue.pairs import SymbolPairs
 from processors.venue.told import STREAMED, decode_venue_klines, frame_of
@@ -94,12 +94,11 @@ class Reconciliations:
         counts, self._counts = self._counts, Counter()
         return counts
 
-    def take_dirty(self) -> list[tuple[int, bytes, bytes]]:
+    def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
         """Return (partition, key, record) of what changed since the last call."""
-        dirty, self._dirty = self._dirty, {}
         return [
             (partition, key, value)
-            for pairs, partition in dirty.items()
+            for pairs, partition in taken(self._dirty, partitions).items()
             for key, value in pairs.records()
         ]
 
