@@ -79,7 +79,7 @@ class SymbolFold(Generic[S]):
             yield Output(self.writes[0], state.key, state.value())
 
     def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, record) of what changed since the last call."""
+        """Return (partition, key, record) of what changed since it was taken last."""
         return [
             (partition, key, value)
             for state, partition in taken(self._dirty, partitions).items()

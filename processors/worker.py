@@ -224,16 +224,23 @@ class Worker:
 
     async def keep(self) -> None:
         """Save each partition in time, some at once, and see to it that reading goes on."""
-        turn = 0
+        turn, due_s = 0, time.monotonic()
         while True:
             saves = min(SAVES_MAX, max(1, len(self._mine())))
-            await asyncio.sleep(self._every_s / saves)
-            if not self.restored.is_set():
+            due_s += self._every_s / saves
+            await asyncio.sleep(due_s - time.monotonic())
+            if self.is_over or not self.restored.is_set():
+                due_s = time.monotonic()
                 continue
             turn = (turn + 1) % saves
             if turn == 0:
                 self._measure()
-            await self.save(self._mine()[turn::saves])
+            is_late = time.monotonic() - due_s > self._every_s / saves
+            if is_late or self._app.rebalancing:  # which waits for the acks of everything
+                await self.save()
+                due_s = time.monotonic()
+            else:
+                await self.save(self._mine()[turn::saves])
 
     def _mine(self) -> Sequence[int]:
         return sorted({tp.partition for tp in self.checkpoint.next_offset})

@@ -51,7 +51,8 @@ class BatchLimits:
     """A batch is written when one of these is reached; ``linger_ms`` counts from its first record.
 
     ``linger_ms`` 0 writes whatever one fetch brought. What was written is committed no more often
-    than ``commit_ms`` says: after a crash so much comes once more.
+    than ``commit_ms`` says, but in a quiet moment: after a crash or a rebalance so much comes
+    again.
     """
 
     records_max: int

@@ -79,8 +79,9 @@ class KafkaLog:
         await listener.assigned.wait()
 
     async def close(self) -> None:
-        """Leave the group at once, so that others need not wait for a timeout."""
-        await self._commit_while_quiet()
+        """Commit what is done, and leave the group: others need not wait for a timeout."""
+        with suppress(kafka_errors.KafkaError):
+            await self._try_commit()
         await close_consumer(self._consumer)
         await self._producer.stop()
 
@@ -95,7 +96,7 @@ class KafkaLog:
             polled = await self._consumer.getmany(timeout_ms=wait_ms, max_records=room_records)
             if not next_offsets:
                 if not polled:
-                    await self._commit_while_quiet()
+                    await self._try_commit()
                     await self._show_lag()
                     return None
                 deadline_s = time.monotonic() + limits.linger_ms / 1_000
@@ -137,11 +138,11 @@ class KafkaLog:
         self._done.clear()
         self._commit_at_s = time.monotonic() + self._sink.limits.commit_ms / 1_000
 
-    async def _commit_while_quiet(self) -> None:
+    async def _try_commit(self) -> None:
         """Commit what waits for it; a broker that does not answer gets it repeated later."""
         if not self._done:
             return
-        with suppress(Retriable, kafka_errors.KafkaError, TimeoutError):
+        with suppress(Retriable, TimeoutError):
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 await self._commit()
 

@@ -223,7 +223,7 @@ class Engine:
         return count
 
     def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, record) of every symbol changed since the last call.
+        """Return (partition, key, record) of every symbol changed since it was taken last.
 
         They are to be written in this order, all of them before the next call.
         """

@@ -68,7 +68,7 @@ class Stats(SymbolFold[Day]):
             self._changed(day, offset, envelope.recv_ms)
 
     def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, record) of what changed since the last call."""
+        """Return (partition, key, record) of what changed since it was taken last."""
         records = super().take_dirty(partitions)
         for market in taken(self._moved, partitions):
             newest = self._newest[market]

@@ -85,7 +85,7 @@ class VenueKlines:
                 yield Output(PRICES, official.key, _encode(told))
 
     def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, record) of what changed since the last call."""
+        """Return (partition, key, record) of what changed since it was taken last."""
         dirty = taken(self._dirty, partitions)
         return [(partition, official.key, official.dump()) for official, partition in dirty.items()]
 

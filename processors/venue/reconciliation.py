@@ -95,7 +95,7 @@ class Reconciliations:
         return counts
 
     def take_dirty(self, partitions: Partitions = None) -> list[tuple[int, bytes, bytes]]:
-        """Return (partition, key, record) of what changed since the last call."""
+        """Return (partition, key, record) of what changed since it was taken last."""
         return [
             (partition, key, value)
             for pairs, partition in taken(self._dirty, partitions).items()

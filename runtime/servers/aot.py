@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,10 @@ from runtime.errors import PipelineError
 
 logger = structlog.get_logger(__name__)
 
+EFFECT = "each start takes 2 s longer"
+AGAIN_AFTER_S = 86_400.0  # where it could not be made
+KEPT_S = 30 * 86_400.0  # of jars, or of a JVM, that others may still use
+
 Train = Callable[[str], Awaitable[None]]
 """Runs the broker once with a JVM flag more, from its start to its end."""
 
@@ -28,14 +33,15 @@ async def aot_flags(jars: Sequence[Path], train: Train) -> tuple[str, ...]:
 
     Empty where there is none: another process is about to make it, or it could not be made.
     """
-    cache = _cache(jars)
-    if not cache.exists():
+    try:
+        cache = _cache(jars)
         with _alone(cache.with_suffix(".lock")) as is_alone:
-            if not is_alone:
-                return ()
-            if not cache.exists():
+            if is_alone and _is_to_be_made(cache):
                 await _make(cache, train)
-    return (f"-XX:AOTCache={cache}",) if cache.stat().st_size else ()
+        return (f"-XX:AOTCache={cache}",) if cache.exists() and cache.stat().st_size else ()
+    except OSError as e:
+        logger.warning("kafka_not_prepared", reason=str(e), effect=EFFECT)
+        return ()
 
 
 async def _make(cache: Path, train: Train) -> None:
@@ -43,22 +49,28 @@ async def _make(cache: Path, train: Train) -> None:
     half_made = cache.with_suffix(".new")
     try:
         await train(f"-XX:AOTCacheOutput={half_made}")
-    except (OSError, PipelineError) as e:
-        logger.warning("kafka_not_prepared", reason=str(e), effect="each start takes 2 s longer")
-        _keep(None, cache)
-    else:
-        _keep(half_made, cache)
+    except PipelineError as e:
+        logger.warning("kafka_not_prepared", reason=str(e), effect=EFFECT)
+        half_made.unlink(missing_ok=True)
+    _keep(half_made, cache)
 
 
-def _keep(made: Path | None, cache: Path) -> None:
-    """Put the cache in its place; where none was made an empty one, so that nobody tries again."""
+def _is_to_be_made(cache: Path) -> bool:
+    if not cache.exists():
+        return True
+    stat = cache.stat()
+    return stat.st_size == 0 and time.time() - stat.st_mtime > AGAIN_AFTER_S
+
+
+def _keep(made: Path, cache: Path) -> None:
+    """Put the cache in its place; where none was made an empty one: not at every start again."""
     for old in cache.parent.glob("fibstream-kafka-*.aot"):
-        old.unlink(missing_ok=True)
-    if made is not None and made.exists():
-        made.rename(cache)
+        if time.time() - old.stat().st_mtime > KEPT_S:
+            old.unlink(missing_ok=True)
+    if made.exists():
+        made.replace(cache)
     else:
-        cache.with_suffix(".new").unlink(missing_ok=True)
-        cache.touch()
+        cache.write_bytes(b"")
 
 
 def _cache(jars: Sequence[Path]) -> Path:

@@ -120,10 +120,10 @@ class EmbeddedKafka:
             raise ProcessLookupError("Kafka has not been started")
         return await self._server.died()
 
-    async def stop(self) -> None:
+    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
         """Stop the broker cleanly; it is killed if that takes too long."""
         if self._server is not None:
-            await self._server.stop(TRAINED_WITHIN_S if self._training_flags else STOP_WITHIN_S)
+            await self._server.stop(within_s)
         if self._folder is not None:
             self._folder.close()
 
@@ -133,8 +133,9 @@ async def _train(flag: str) -> None:
     kafka = EmbeddedKafka(None, training_flags=[flag])
     try:
         await kafka.start()
+        await kafka.stop(TRAINED_WITHIN_S)
     finally:
-        await kafka.stop()
+        await kafka.stop(0.0)  # who is told to stop meanwhile does not wait for a cache
 
 
 def _java(jars: list[Path], log4j2: Path, flags: Sequence[str]) -> list[str]:

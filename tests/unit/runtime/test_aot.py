@@ -2,6 +2,8 @@
 
 import asyncio
 import fcntl
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,11 @@ def path_of(flag: str) -> Path:
     return Path(flag.partition("=")[2])
 
 
+def make_older(path: Path, *, days: int) -> None:
+    then_s = time.time() - days * 86_400
+    os.utime(path, (then_s, then_s))
+
+
 def flags_of(jars, train) -> tuple[str, ...]:
     return asyncio.run(aot_flags(jars, train))
 
@@ -51,11 +58,15 @@ def test_it_is_made_once_and_anew_for_other_jars(jars, tmp_path, capsys):
     jars[0].write_bytes(b"other classes")
     (other,) = flags_of(jars, train)
     assert other != flag
-    assert len(list(tmp_path.glob("*.aot"))) == 1
+    assert len(list(tmp_path.glob("*.aot"))) == 2, "others may use the old jars still"
+    make_older(path_of(flag), days=31)
+    jars[0].write_bytes(b"and others")
+    flags_of(jars, train)
+    assert not path_of(flag).exists()
 
 
 @pytest.mark.parametrize("error", [PipelineError("Kafka ended"), None])
-def test_where_it_cannot_be_made_the_broker_starts_without_and_nobody_tries_again(
+def test_where_it_cannot_be_made_the_broker_starts_without_and_tries_again_after_a_day(
     jars, tmp_path, error
 ):
     train = Trainings(error=error)
@@ -64,6 +75,9 @@ def test_where_it_cannot_be_made_the_broker_starts_without_and_nobody_tries_agai
     assert flags_of(jars, train) == ()
     assert flags_of(jars, train) == ()
     assert train.count == 1
+    make_older(next(tmp_path.glob("*.aot")), days=2)
+    train.error, train.content = None, b"cache"
+    assert flags_of(jars, train) != ()
     assert not list(tmp_path.glob("*.new"))
 
 
