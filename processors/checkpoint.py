@@ -83,6 +83,11 @@ class Checkpoint:
         applied.records += records
 
     @property
+    def partitions(self) -> set[int]:
+        """Those that are owned."""
+        return {tp.partition for tp in self.next_offset}
+
+    @property
     def unsaved(self) -> int:
         """How many records were read and are not durable yet."""
         return sum(applied.records for applied in self._applied.values())
@@ -147,9 +152,10 @@ class Checkpoint:
             # Outputs, states, positions and events are taken in one step, before the first await.
             tenure, now_s = self.tenure, time.monotonic()
             self._put_due(now_ms, caught_up)
-            positions = self._positions(partitions)
-            records = self._changed(positions, now_s, partitions)
-            saved = self._take_applied(partitions)
+            mine = self.partitions if partitions is None else set(partitions)
+            positions = {tp: at for tp, at in self.next_offset.items() if tp.partition in mine}
+            records = self._changed(positions, now_s)
+            saved = [self._applied.pop(partition) for partition in mine & self._applied.keys()]
             try:
                 await self._outputs.send()
                 await self._outputs.arrived()
@@ -170,7 +176,7 @@ class Checkpoint:
     def forget(self) -> None:
         """Drop everything: the partitions belong to somebody else until they are restored."""
         self.tenure += 1
-        for partition in {tp.partition for tp in self.next_offset}:
+        for partition in self.partitions:
             for fold in self.folds:
                 fold.drop(partition)
         self.next_offset.clear()
@@ -183,19 +189,9 @@ class Checkpoint:
         for fold in self.folds:
             self.put(fold.outputs(now_ms, caught_up.get(fold.name, ())))
 
-    def _take_applied(self, partitions: Partitions) -> list[Applied]:
-        mine = [p for p in self._applied if partitions is None or p in partitions]
-        return [self._applied.pop(partition) for partition in mine]
-
-    def _positions(self, partitions: Partitions) -> dict[TP, int]:
-        if partitions is None:
-            return dict(self.next_offset)
-        return {tp: at for tp, at in self.next_offset.items() if tp.partition in partitions}
-
-    def _changed(
-        self, positions: Mapping[TP, int], now_s: float, partitions: Partitions = None
-    ) -> list[Record]:
+    def _changed(self, positions: Mapping[TP, int], now_s: float) -> list[Record]:
         """Return what is to be written: states before the positions that they reach up to."""
+        partitions = {tp.partition for tp in positions}
         records = [
             (partition, prefix + key, value)
             for fold, prefix in self._prefixes

@@ -226,7 +226,7 @@ class Worker:
         """Save each partition in time, some at once, and see to it that reading goes on."""
         turn, due_s = 0, time.monotonic()
         while True:
-            saves = min(SAVES_MAX, max(1, len(self._mine())))
+            saves = min(SAVES_MAX, max(1, len(self.checkpoint.partitions)))
             due_s += self._every_s / saves
             await asyncio.sleep(due_s - time.monotonic())
             if self.is_over or not self.restored.is_set():
@@ -240,10 +240,7 @@ class Worker:
                 await self.save()
                 due_s = time.monotonic()
             else:
-                await self.save(self._mine()[turn::saves])
-
-    def _mine(self) -> Sequence[int]:
-        return sorted({tp.partition for tp in self.checkpoint.next_offset})
+                await self.save(sorted(self.checkpoint.partitions)[turn::saves])
 
     def _measure(self) -> None:
         lags = self._lags()
@@ -291,9 +288,8 @@ class Worker:
 
     def _caught_up(self, heard: Mapping[TP, int]) -> dict[str, set[int]]:
         behind: defaultdict[str, set[int]] = defaultdict(set)
-        mine = set()
+        mine = self.checkpoint.partitions
         for tp in self.checkpoint.next_offset:
-            mine.add(tp.partition)
             if tp not in heard:
                 behind[self.topics[tp.topic].name].add(tp.partition)
         return {

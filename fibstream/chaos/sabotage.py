@@ -115,32 +115,20 @@ def control(death: Death) -> None:
     """All safeguards, and a death while outputs are on their way: this must change nothing."""
     saved = Checkpoint.save
 
-    async def calm(
-        self: Checkpoint,
-        now_ms: int,
-        caught_up: CaughtUp,
-        check_fit: Callable[[], None],
-        *scope: Partitions,
-    ) -> None:
+    async def calm(self: Checkpoint, *how: Any) -> None:
         asyncio.get_running_loop().call_later(LATE_S / 10, death.come)
-        await saved(self, now_ms, caught_up, check_fit, *scope)
+        await saved(self, *how)
 
     _die_while_outputs_leave(death, calm)
 
 
 def _die_while_outputs_leave(death: Death, last: Save) -> None:
-    async def save(
-        self: Checkpoint,
-        now_ms: int,
-        caught_up: CaughtUp,
-        check_fit: Callable[[], None],
-        *scope: Partitions,
-    ) -> None:
+    async def save(self: Checkpoint, *how: Any) -> None:
         if death.is_due():
             self._outputs = SlowOutputs(self._outputs._producer)  # noqa: SLF001
-            await last(self, now_ms, caught_up, check_fit, *scope)
+            await last(self, *how)
         else:
-            await saved(self, now_ms, caught_up, check_fit, *scope)
+            await saved(self, *how)
 
     saved = Checkpoint.save
     _replace(Checkpoint, save=save)

@@ -4,12 +4,10 @@ The classes are loaded and linked once, in a run of its own, and kept beside the
 (https://openjdk.org/jeps/514). Without a cache the broker starts as well, only later.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import structlog
 from jgo.config import GlobalSettings
 
 from runtime.errors import PipelineError
+from runtime.servers.lock import locked
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +34,7 @@ async def aot_flags(jars: Sequence[Path], train: Train) -> tuple[str, ...]:
     """
     try:
         cache = _cache(jars)
-        with _alone(cache.with_suffix(".lock")) as is_alone:
+        with locked(cache.with_suffix(".lock"), waits=False) as is_alone:
             if is_alone and _is_to_be_made(cache):
                 await _make(cache, train)
         return (f"-XX:AOTCache={cache}",) if cache.exists() and cache.stat().st_size else ()
@@ -81,14 +80,3 @@ def _cache(jars: Sequence[Path]) -> Path:
         digest.update(f"{jar}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
     folder = Path(GlobalSettings.load().cache_dir)
     return folder / f"fibstream-kafka-{digest.hexdigest()[:16]}.aot"
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -5,7 +5,6 @@ thrown away and fetched again.
 """
 
 import contextlib
-import fcntl
 import shutil
 import sys
 import xml.etree.ElementTree as ET
@@ -19,6 +18,7 @@ from jgo.config import GlobalSettings
 from jgo.maven import PythonResolver
 
 from runtime.errors import Misconfigured
+from runtime.servers.lock import locked
 
 KAFKA_VERSION = "4.3.1"
 # The `!` keeps log4j's own dependency versions out: they would bring kafka-clients 3.9.1.
@@ -31,7 +31,8 @@ DOWNLOAD_MB = 45
 def kafka_jars() -> list[Path]:
     """Return the broker's class path, from the cache or, the first time, from the network."""
     caches = GlobalSettings.load()
-    with _one_at_a_time(caches.cache_dir):
+    # jgo asserts when two processes fetch the same jar.
+    with locked(Path(caches.cache_dir) / "fibstream.lock", waits=True):
         for _ in range(2):
             environment = _resolve()
             jars = list(environment.all_jars)
@@ -77,12 +78,3 @@ def _progress() -> Callable[[str, int], contextlib.AbstractContextManager[Any]]:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - a newcomer must see why he waits
-
-
-@contextlib.contextmanager
-def _one_at_a_time(cache: Path) -> Iterator[None]:
-    # jgo asserts when two processes fetch the same jar.
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "fibstream.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

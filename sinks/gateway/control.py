@@ -24,7 +24,7 @@ from schemas.topics import CONTROL, INSTRUMENTS, STREAMS, symbol_key
 from schemas.trades import Channel
 from sinks.gateway import names
 from sinks.gateway.names import UNPROCESSABLE, Market, Unknown
-from sinks.gateway.protocol import ANY
+from sinks.gateway.protocol import ANY, is_of
 
 ENTRIES_MAX = 200_000  # of each of the three topics
 
@@ -102,12 +102,12 @@ class StreamTable:
 
     def lists(self, key: tuple[str, str, str]) -> bool:
         """Say whether an exchange lists a symbol, or a stream of it is known; ``*`` is any."""
-        exchange, channel, symbol = key
+        symbol = key[2]
         places = [
-            (each, kind)
-            for each, channels in CAPABILITIES.items()
-            for kind in channels
-            if exchange in (ANY, each) and channel in (ANY, kind)
+            (exchange, channel)
+            for exchange, channels in CAPABILITIES.items()
+            for channel in channels
+            if is_of(key, (exchange, channel))
         ]
         if symbol == ANY:
             told = {stream[:2] for stream in self.statuses}

@@ -15,7 +15,7 @@ from sinks.gateway.gaps import Market
 from sinks.gateway.history import History, Series
 from sinks.gateway.meter import Meter
 from sinks.gateway.outbox import update_of
-from sinks.gateway.protocol import ANY, Key
+from sinks.gateway.protocol import ANY, Key, is_of
 
 _Place = tuple[str, str]
 """Exchange and channel."""
@@ -105,8 +105,8 @@ class Markets:
             series = self.history.series.get(key)
             return [series] if series else []
         found: list[Series] = []
-        for (exchange, channel), symbols in self._by_interval.get(key.interval, {}).items():
-            if key.exchange in (exchange, ANY) and key.channel in (channel, ANY):
+        for place, symbols in self._by_interval.get(key.interval, {}).items():
+            if is_of(key, place):
                 named = symbols if key.symbol == ANY else (key.symbol,)
                 found += [symbols[symbol] for symbol in named if symbol in symbols]
         return found
@@ -116,9 +116,7 @@ class Markets:
         if not key.is_pattern:
             return key[:3] in self._symbols
         return any(
-            key.exchange in (place[0], ANY)
-            and key.channel in (place[1], ANY)
-            and (key.symbol == ANY or (*place, key.symbol) in self._symbols)
+            is_of(key, place) and (key.symbol == ANY or (*place, key.symbol) in self._symbols)
             for place in self._places
         )
 

@@ -5,7 +5,7 @@ A bare number as timeframe means minutes (``15`` is ``15m``), as the clients of 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -108,9 +108,10 @@ class KindKey(NamedTuple):
         """Say whether it covers more than this symbol of this market."""
         return ANY in self[:3]
 
-    def covers(self, market: tuple[str, str, str]) -> bool:
-        """Say whether a symbol of a market is meant by this key."""
-        return all(mine in (ANY, theirs) for mine, theirs in zip(self[:3], market, strict=True))
+
+def is_of(key: tuple[Any, ...], place: tuple[str, str]) -> bool:
+    """Say whether a key, which begins with exchange and channel, means these."""
+    return key[0] in (ANY, place[0]) and key[1] in (ANY, place[1])
 
 
 class DataStatus(NamedTuple):

@@ -13,7 +13,7 @@ from sinks.gateway.kinds import known
 from sinks.gateway.kinds.known import KNOWN, Latest
 from sinks.gateway.kinds.rows import Market, Row
 from sinks.gateway.outbox import row_update
-from sinks.gateway.protocol import ANY, Kind, KindKey
+from sinks.gateway.protocol import ANY, Kind, KindKey, is_of
 
 MESSAGE_BYTES_MAX = 512 << 10  # of a snapshot; clients' libraries refuse messages of 1 MiB
 EVERY_SYMBOL = ""
@@ -122,7 +122,7 @@ class Board:
         """Return the keys that cover a symbol; of those of a whole socket, ``among`` these."""
         exchange, channel, symbol = market
         if symbol == EVERY_SYMBOL:
-            return [key for key in among if key.kind == self.kind and _is_of(key, market[:2])]
+            return [key for key in among if key.kind == self.kind and is_of(key, market[:2])]
         return [
             KindKey(its_exchange, its_channel, its_symbol, self.kind)
             for its_exchange in (exchange, ANY)
@@ -134,14 +134,10 @@ class Board:
         """Return what a key covers, of all that is known."""
         found = []
         for place, symbols in self._audiences.items():
-            if _is_of(key, place):
+            if is_of(key, place):
                 named = symbols if key.symbol == ANY else (key.symbol, EVERY_SYMBOL)
                 found += [(*place, symbol) for symbol in named if symbol in symbols]
         return found
-
-
-def _is_of(key: KindKey, place: _Place) -> bool:
-    return key.exchange in (place[0], ANY) and key.channel in (place[1], ANY)
 
 
 def _parts(rows: list[Row]) -> Iterator[list[Row]]:

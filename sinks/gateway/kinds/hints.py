@@ -11,7 +11,7 @@ from schemas.control import RUNNING
 from schemas.trades import Channel
 from sinks.gateway.control import StreamTable
 from sinks.gateway.names import NEAR_MAX
-from sinks.gateway.protocol import ANY, Kind, KindKey
+from sinks.gateway.protocol import ANY, Kind, KindKey, is_of
 
 AGENTS: dict[Kind, str] = {
     "prices": "klines",
@@ -92,9 +92,5 @@ class Hints:
 def _places(key: KindKey, stream: streams.Kind) -> Iterator[Place]:
     for exchange, channels in CAPABILITIES.items():
         for channel, kinds in channels.items():
-            if (
-                key.exchange in (exchange, ANY)
-                and key.channel in (channel, ANY)
-                and stream in kinds
-            ):
+            if is_of(key, (exchange, channel)) and stream in kinds:
                 yield exchange, channel

@@ -230,8 +230,8 @@ def test_of_what_is_more_than_there_is_room_for_nothing_more_is_made(monkeypatch
 
 def test_many_keys_cost_a_look_each_when_one_is_given_up(monkeypatch):
     looked = []
-    is_of = board._is_of
-    monkeypatch.setattr(board, "_is_of", lambda *each: looked.append(each) or is_of(*each))
+    is_of = board.is_of
+    monkeypatch.setattr(board, "is_of", lambda *each: looked.append(each) or is_of(*each))
     world = World("gaps", "prices")
     for n in range(300):
         world.kinds.take("prices", price(1, f"S{n}"))

@@ -32,6 +32,7 @@ class Log:
 
     def __init__(self, fold: Clock, positions: dict[TP, int]) -> None:
         self.folds, self.next_offset = [fold], positions
+        self.partitions = {tp.partition for tp in positions}
 
     async def send(self, now_ms: int, caught_up: object) -> None:
         pass
