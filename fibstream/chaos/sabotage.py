@@ -30,6 +30,7 @@ from schemas.topics import KLINES
 
 RIPE_AFTER_S = 4.0  # since its first checkpoint: there are candles, and something to lose
 LATE_S = 10.0  # how long outputs of the last checkpoint are on their way
+LATE_RECORDS_MIN = 20  # whose states are written behind the successor's
 
 Save = Callable[..., Awaitable[None]]
 
@@ -153,8 +154,21 @@ def control_fence(death: Death) -> None:
         await write(self, records, check)
         death.come()
 
-    write = Checkpoint._write  # noqa: SLF001
-    _replace(Checkpoint, _write=late)
+    async def save_all(
+        self: Checkpoint,
+        now_ms: int,
+        caught_up: CaughtUp,
+        check_fit: Callable[[], None],
+        partitions: Partitions = None,
+    ) -> None:
+        # With few states in hand, all may be of busy symbols, which the successor has soon written.
+        if not death.is_due():
+            await save(self, now_ms, caught_up, check_fit, partitions)
+        elif partitions is None or self.unsaved >= LATE_RECORDS_MIN:
+            await save(self, now_ms, caught_up, check_fit)
+
+    write, save = Checkpoint._write, Checkpoint.save  # noqa: SLF001
+    _replace(Checkpoint, _write=late, save=save_all)
 
 
 def fence(death: Death) -> None:
