@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from ingest.exchanges import exchange as exchange_named
+from runtime import memory
 from runtime.errors import Misconfigured
 from runtime.logs import configure_logging
 from runtime.metrics import serve_metrics
@@ -72,6 +73,7 @@ def run_stage(name: str, main: Main) -> int:
     settings = deployed_settings()
     configure_logging(settings, process=name)
     port = serve_metrics(settings.metrics_host, settings.metrics_port)
+    memory.settle()
     logger.info("metrics_served", url=f"http://{settings.metrics_host}:{port}/metrics")
     return run_until_stopped(lambda stop: main(settings, stop))
 

@@ -11,7 +11,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from ingest import endpoints, memory, rest
+from ingest import endpoints, rest
 from ingest.control import Controls, Told, told_before
 from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
@@ -92,7 +92,6 @@ async def _ingest(settings: Settings) -> None:
         }
         orders = Orders(controls, desks, base, share)
         orders.obey_all()
-        memory.settle()
         _learn(
             await told_before(
                 settings.kafka_bootstrap,

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from ingest import endpoints, memory, rest
+from ingest import endpoints, rest
 from ingest.desk import Desk
 from ingest.exchanges import exchange as exchange_named
 from ingest.exchanges.base import Control, Market, Request
@@ -26,6 +26,7 @@ from ingest.publisher import Publisher
 from ingest.reel import Reel, Rotation, check_folder
 from ingest.rest import Host
 from ingest.status import StatusBoard
+from runtime import memory
 from runtime.settings import Settings
 from schemas.trades import Channel
 

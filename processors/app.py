@@ -5,16 +5,13 @@ Windowed tables, ``on_window_close`` and ``exactly_once`` are not used: each los
 
 import asyncio
 import contextlib
-import gc
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import faust
 import structlog
-import uvloop
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.types import TP
@@ -176,13 +173,6 @@ def create_app(settings: Settings) -> App:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Fold the topics until ``stop``; creates those that are missing."""
     folds = chosen_folds(settings)
-    # A record decodes into hundreds of lists that live for a moment: at the default threshold the
-    # collector runs at every record and finds nothing.
-    gc.set_threshold(100_000, 20, 100)
-    # Faust's consumer has a thread of its own: a loop in C, and short turns at the interpreter, or
-    # it waits 5 ms for every piece of a fetch while records are folded.
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    sys.setswitchinterval(0.0005)
     await wait_for_broker(settings.kafka_bootstrap)
     topics = {topic.name: topic for fold in folds for topic in (*fold.reads, *fold.writes)}
     await ensure_topics(

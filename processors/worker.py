@@ -61,6 +61,8 @@ class Worker:
         self._generation = -1
         self._applied = asyncio.Event()
         self._beaten_s = 0.0  # when was last published
+        self._has_news = False  # records were applied since
+        self._news_s = 0.0  # when what such records made due was last published
         self._read_to_ms = 0  # the time of the record applied last
         self._ends: Mapping[TP, Any] = {}
         self._watchdog = Watchdog(time.monotonic())
@@ -156,6 +158,7 @@ class Worker:
     def notice(self, timestamp_ms: int) -> None:
         """Take note that records up to this time were applied: what they make due leaves soon."""
         self._read_to_ms = timestamp_ms
+        self._has_news = True
         self._applied.set()
 
     async def give_way(self) -> None:
@@ -213,11 +216,11 @@ class Worker:
             alarm = loop.call_later(max(CLOCK_S_MIN, self._pulse_s), self._applied.set)
             await self._applied.wait()
             alarm.cancel()
-            rest_s = self._beaten_s + (LAGGING_PULSE_S if is_behind else self._pulse_s)
+            rest_s = self._news_s + (LAGGING_PULSE_S if is_behind else self._pulse_s)
             rest_s -= time.monotonic()
             if rest_s > 0:
                 await asyncio.sleep(rest_s)
-            self._applied.clear()
+            await self._gather()
             if self.restored.is_set():
                 self._stop_unfit()  # woken from a long sleep it must not publish first
                 is_behind = await self._beat()
@@ -267,9 +270,20 @@ class Worker:
             logger.error("worker_unfit", reason=str(e))  # noqa: TRY400 - no bug to trace
             os._exit(EXIT_LOST)
 
+    async def _gather(self) -> None:
+        """Let what one fetch brought be applied as a whole, for no longer than a pulse."""
+        until_s = time.monotonic() + self._pulse_s
+        while self._applied.is_set():
+            self._applied.clear()
+            if time.monotonic() < until_s:
+                await asyncio.sleep(0)  # the reader's turn,
+                await asyncio.sleep(0)  # and that of who hands over the next event
+
     async def _beat(self) -> bool:
         """Publish; say whether records wait to be read for long."""
         self._beaten_s = time.monotonic()
+        if self._has_news:
+            self._news_s, self._has_news = self._beaten_s, False
         now_ms, lags = _now_ms(), self._lags()
         heard = self._heard(lags, now_ms)
         caught_up = self._caught_up(heard)

@@ -24,10 +24,11 @@ from fibstream.bench.desks import Wanted, running_desk
 from fibstream.bench.processor import run_worker
 from fibstream.bench.venue import frame, symbols
 from fibstream.topics import create_topics
-from ingest import memory, publisher
+from ingest import publisher
 from ingest.exchanges.base import Control, Instrument
 from ingest.exchanges.binance import EXCHANGE, LINEAR
 from ingest.link import Taker
+from runtime import memory
 from runtime.child import ChildSpec
 from runtime.kafka import partition_for, producer_options
 from runtime.ports import free_port

@@ -22,6 +22,7 @@ from msgspec import ValidationError
 from fibstream.bench.footprint import footprint
 from fibstream.machine import Machine, Plan, machine
 from fibstream.truth import Series, Truth, TruthTrade
+from runtime import memory
 from runtime.settings import Settings
 from schemas.klines import Kline, decode_klines
 from simulator import SimulatorOptions
@@ -118,6 +119,7 @@ async def _run(running: Machine, load: Load) -> Run:
                 if listening.done():
                     listening.result()
         await asyncio.sleep(load.warm_s)
+        memory.settle()  # or a collection here is a late candle
         from_ns, used = time.time_ns(), _cpu_s(running)
         await asyncio.sleep(load.run_for_s)
         to_ns, used_after = time.time_ns(), _cpu_s(running)

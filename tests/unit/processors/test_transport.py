@@ -47,7 +47,7 @@ class Stream:
         message.incref()
         self.messages.append(message)
 
-    async def move(self, tp: TP, offset: int) -> None:
+    def move(self, tp: TP, offset: int) -> None:
         self.returned.append((tp, offset))
         self.consumer._thread.moves[tp] += 1
 
