@@ -151,3 +151,13 @@ async def test_too_much_before_the_connection_is_accepted_ends_it_without_an_err
     assert protocol.transport.is_closing()
     for task in protocol.tasks:
         task.cancel()
+
+
+async def test_the_end_of_a_connection_overtakes_what_nobody_has_read():
+    mailbox = Mailbox()
+    connect, gone = {"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1006}
+    for event in (connect, *({"type": "websocket.receive", "text": "x"} for _ in range(9)), gone):
+        mailbox.put_nowait(event)
+    assert [await mailbox.get(), await mailbox.get()] == [connect, gone]
+    assert mailbox.empty()
+    assert mailbox.bytes == 0
